@@ -1,0 +1,23 @@
+//! Netmoth, a passive network sensor: one trustworthy row per connection.
+//!
+//! The modules stand in the order in which a packet meets them:
+//!
+//! 1. [`capture`] takes frames off an interface (XDP program, AF_XDP rings) or out of a capture file.
+//! 2. [`wire`] reads a frame's headers into one small [`wire::Packet`], or says why it can't.
+//! 3. [`flow`] books the packet on its connection, and turns connections that end into [`flow::FlowRecord`]s.
+//! 4. [`worker`] is the loop that does these three on one pinned core, and hands batches of records on.
+//! 5. [`sink`] brings the batches into PostgreSQL, SQLite, JSON, CSV or a table on the terminal.
+//!
+//! Around them: [`time`] is the clock that all of it is told, [`metrics`] the fate of every frame and record,
+//! [`config`] the configuration file, and [`cli`] the commands.
+
+pub mod capture;
+pub mod flow;
+pub mod sink;
+pub mod wire;
+pub mod worker;
+
+pub mod cli;
+pub mod config;
+pub mod metrics;
+pub mod time;

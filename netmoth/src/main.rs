@@ -1,0 +1,3 @@
+//! The `netmoth` binary.
+
+fn main() {}

@@ -1,0 +1,94 @@
+//! What the parser learned from one frame.
+
+/// `Packet::vlan` and `Packet::inner_vlan` where the frame has no such tag (a VLAN identifier has 12 bits).
+pub const NO_VLAN: u16 = u16::MAX;
+
+/// The link layer of a frame, as capture files name it (LINKTYPE_ values of the tcpdump project's registry).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the registry's")]
+pub enum LinkType {
+    Ethernet,
+    RawIp,
+    LinuxCooked,
+    LinuxCooked2,
+    BsdLoopback,
+    Ppp,
+    Ieee80211,
+    Ieee80211Radiotap,
+}
+
+/// IP version of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum IpVersion {
+    V4 = 4,
+    V6 = 6,
+}
+
+/// Which piece of a datagram a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragment {
+    /// The whole datagram.
+    Whole,
+    /// The first piece: it has the transport header. `id` is the IPv4 or IPv6 identification.
+    First {
+        /// Identification, shared by all pieces of the datagram.
+        id: u32,
+    },
+    /// A later piece: no ports.
+    Later {
+        /// Identification, shared by all pieces of the datagram.
+        id: u32,
+    },
+}
+
+/// TCP flag bits (RFC 9293 section 3.1).
+#[expect(missing_docs, reason = "the names are the RFC's")]
+pub mod tcp_flags {
+    pub const FIN: u8 = 0x01;
+    pub const SYN: u8 = 0x02;
+    pub const RST: u8 = 0x04;
+    pub const PSH: u8 = 0x08;
+    pub const ACK: u8 = 0x10;
+    pub const URG: u8 = 0x20;
+    pub const ECE: u8 = 0x40;
+    pub const CWR: u8 = 0x80;
+}
+
+/// One IP packet as the flow table sees it. Addresses and ports stand as sent: `src` sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Source address in network order; IPv4 as its IPv4-mapped form (RFC 4291 section 2.5.5.2).
+    pub src: [u8; 16],
+    /// Destination address, likewise.
+    pub dst: [u8; 16],
+    /// Source port of TCP, UDP, SCTP and their kin; the type of ICMP and ICMPv6; else 0.
+    pub src_port: u16,
+    /// Destination port; the code of ICMP and ICMPv6; else 0.
+    pub dst_port: u16,
+    /// IANA protocol number of the transport (after IPv6 extension headers).
+    pub protocol: u8,
+    /// IP version; keeps a genuine IPv6 packet with mapped addresses apart from IPv4.
+    pub version: IpVersion,
+    /// Outer 802.1Q identifier, or [`NO_VLAN`].
+    pub vlan: u16,
+    /// Second 802.1Q identifier, or [`NO_VLAN`].
+    pub inner_vlan: u16,
+    /// IP bytes: the header's total length, header included (IPFIX octetDeltaCount).
+    pub ip_bytes: u32,
+    /// Bytes behind the transport header, by the IP header's length and so without link padding.
+    pub payload_bytes: u32,
+    /// TCP sequence number; 0 for other protocols.
+    pub tcp_seq: u32,
+    /// TCP acknowledgement number; 0 for other protocols.
+    pub tcp_ack: u32,
+    /// TCP window as sent, unscaled.
+    pub tcp_window: u16,
+    /// TCP flags, see [`tcp_flags`]; 0 for other protocols.
+    pub tcp_flags: u8,
+    /// Which piece of a datagram this is.
+    pub fragment: Fragment,
+    /// The transport or IPv4 header checksum was verified and is wrong (counted, never a reason to drop).
+    pub bad_checksum: bool,
+}
