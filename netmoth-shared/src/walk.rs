@@ -12,51 +12,45 @@ pub const MAX_TAGS: u32 = 4;
 pub const MAX_EXTENSIONS: u32 = 6;
 
 /// Reads integers in network order out of a frame; None where the frame ends before.
+///
+/// No single bytes: `start + 1 > end` compiles to `start >= end`, of which the kernel's verifier doesn't conclude that
+/// there is a byte at `start`.
 pub trait Bytes {
-    /// One byte.
-    fn u8(&self, at: u32) -> Option<u8>;
     /// Two bytes.
-    fn u16(&self, at: u32) -> Option<u16>;
+    fn u16(&self, at: usize) -> Option<u16>;
     /// Four bytes.
-    fn u32(&self, at: u32) -> Option<u32>;
+    fn u32(&self, at: usize) -> Option<u32>;
     /// Eight bytes.
-    fn u64(&self, at: u32) -> Option<u64>;
+    fn u64(&self, at: usize) -> Option<u64>;
 }
 
 impl Bytes for [u8] {
-    fn u8(&self, at: u32) -> Option<u8> {
-        array(self, at).map(u8::from_be_bytes)
-    }
-    fn u16(&self, at: u32) -> Option<u16> {
+    fn u16(&self, at: usize) -> Option<u16> {
         array(self, at).map(u16::from_be_bytes)
     }
-    fn u32(&self, at: u32) -> Option<u32> {
+    fn u32(&self, at: usize) -> Option<u32> {
         array(self, at).map(u32::from_be_bytes)
     }
-    fn u64(&self, at: u32) -> Option<u64> {
+    fn u64(&self, at: usize) -> Option<u64> {
         array(self, at).map(u64::from_be_bytes)
     }
 }
 
-fn array<const N: usize>(bytes: &[u8], at: u32) -> Option<[u8; N]> {
-    bytes.get(at as usize..)?.first_chunk().copied()
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
 }
 
 impl<T: Bytes + ?Sized> Bytes for &T {
     #[inline(always)]
-    fn u8(&self, at: u32) -> Option<u8> {
-        (**self).u8(at)
-    }
-    #[inline(always)]
-    fn u16(&self, at: u32) -> Option<u16> {
+    fn u16(&self, at: usize) -> Option<u16> {
         (**self).u16(at)
     }
     #[inline(always)]
-    fn u32(&self, at: u32) -> Option<u32> {
+    fn u32(&self, at: usize) -> Option<u32> {
         (**self).u32(at)
     }
     #[inline(always)]
-    fn u64(&self, at: u32) -> Option<u64> {
+    fn u64(&self, at: usize) -> Option<u64> {
         (**self).u64(at)
     }
 }
@@ -87,7 +81,7 @@ pub enum Steer {
     },
 }
 
-const ETHERNET: u32 = 14;
+const ETHERNET: usize = 14;
 const TYPE_IPV4: u16 = 0x0800;
 const TYPE_IPV6: u16 = 0x86dd;
 
@@ -108,7 +102,7 @@ pub fn steer(frame: &(impl Bytes + ?Sized)) -> Steer {
 
 /// The type of the payload and where it begins, behind any tags.
 #[inline(always)]
-fn link(frame: &(impl Bytes + ?Sized)) -> Option<(u16, u32)> {
+fn link(frame: &(impl Bytes + ?Sized)) -> Option<(u16, usize)> {
     let mut ether_type = frame.u16(ETHERNET - 2)?;
     let mut at = ETHERNET;
     for _ in 0..MAX_TAGS {
@@ -123,15 +117,15 @@ fn link(frame: &(impl Bytes + ?Sized)) -> Option<(u16, u32)> {
 }
 
 #[inline(always)]
-fn ipv4(frame: &(impl Bytes + ?Sized), at: u32) -> Option<Steer> {
-    let first = frame.u8(at)?;
-    let header = u32::from(first & 0x0f) * 4;
-    if first >> 4 != 4 || header < 20 {
+fn ipv4(frame: &(impl Bytes + ?Sized), at: usize) -> Option<Steer> {
+    let first = frame.u16(at)?;
+    let header = usize::from(first >> 8 & 0x0f) * 4;
+    if first >> 12 != 4 || header < 20 {
         return None;
     }
     let id = frame.u16(at + 4)?;
     let piece = frame.u16(at + 6)?;
-    let protocol = frame.u8(at + 9)?;
+    let protocol = frame.u16(at + 8)? as u8;
     let source = mapped(frame.u32(at + 12)?);
     let destination = mapped(frame.u32(at + 16)?);
     let datagram = Datagram { source, destination, id: u32::from(id), protocol: u32::from(protocol) };
@@ -144,41 +138,40 @@ fn ipv4(frame: &(impl Bytes + ?Sized), at: u32) -> Option<Steer> {
 }
 
 #[inline(always)]
-fn ipv6(frame: &(impl Bytes + ?Sized), at: u32) -> Option<Steer> {
-    if frame.u8(at)? >> 4 != 6 {
+fn ipv6(frame: &(impl Bytes + ?Sized), at: usize) -> Option<Steer> {
+    if frame.u16(at)? >> 12 != 6 {
         return None;
     }
     let source = [frame.u64(at + 8)?, frame.u64(at + 16)?];
     let destination = [frame.u64(at + 24)?, frame.u64(at + 32)?];
-    let mut next = frame.u8(at + 6)?;
+    let mut next = (frame.u16(at + 6)? >> 8) as u8;
     let mut at = at + 40;
     let mut fragment = None;
     for _ in 0..MAX_EXTENSIONS {
-        let unit = match next {
-            // Hop-by-hop options, routing, destination options (RFC 8200): eight bytes more than they say.
-            0 | 43 | 60 => 8,
-            // Authentication (RFC 4302): counted in words of four bytes.
-            51 => 4,
+        if !matches!(next, 0 | 43 | 44 | 51 | 60) {
+            break;
+        }
+        // Every extension header begins with the number of the next one, and all but the fragment's with a length.
+        let Some(start) = frame.u16(at) else { break };
+        let length = usize::from(start & 0xff);
+        let size = match next {
             44 => {
-                let (Some(piece), Some(id), Some(inner)) = (frame.u16(at + 2), frame.u32(at + 4), frame.u8(at)) else {
-                    break;
-                };
-                // An offset of zero and no more pieces is a whole packet (RFC 6946).
+                let (Some(piece), Some(id)) = (frame.u16(at + 2), frame.u32(at + 4)) else { break };
                 if piece & 0xfff8 != 0 {
                     return Some(Steer::LaterFragment { datagram: Datagram { source, destination, id, protocol: 0 } });
                 }
+                // An offset of zero and no more pieces is a whole packet (RFC 6946).
                 if piece & 1 != 0 {
                     fragment = Some(id);
                 }
-                next = inner;
-                at += 8;
-                continue;
+                8
             }
-            _ => break,
+            // Authentication is counted in words of four bytes (RFC 4302), the others in words of eight (RFC 8200).
+            51 => (length + 2) * 4,
+            _ => (length + 1) * 8,
         };
-        let (Some(inner), Some(length)) = (frame.u8(at), frame.u8(at + 1)) else { break };
-        next = inner;
-        at += if unit == 4 { (u32::from(length) + 2) * 4 } else { (u32::from(length) + 1) * 8 };
+        next = (start >> 8) as u8;
+        at += size;
     }
     let flow = transport(frame, at, source, destination, next);
     Some(match fragment {
@@ -190,7 +183,7 @@ fn ipv6(frame: &(impl Bytes + ?Sized), at: u32) -> Option<Steer> {
 /// Ports are read of protocols that begin with them. ICMP has none here: an echo and its answer, and errors, meet by
 /// their addresses.
 #[inline(always)]
-fn transport(frame: &(impl Bytes + ?Sized), at: u32, source: Address, destination: Address, protocol: u8) -> Flow {
+fn transport(frame: &(impl Bytes + ?Sized), at: usize, source: Address, destination: Address, protocol: u8) -> Flow {
     let ports = match protocol {
         // TCP, UDP, DCCP, SCTP, UDP-Lite.
         6 | 17 | 33 | 132 | 136 => frame.u32(at).unwrap_or(0),

@@ -5,7 +5,7 @@ use netmoth_shared::walk::Bytes;
 
 /// How far a header may begin: far enough for 40 bytes of IPv6, four tags and extension headers of kilobytes, and a
 /// bound from which the verifier sees that offsets don't overflow.
-const REACH: u32 = 4_096;
+const REACH: usize = 4_096;
 
 /// The linear part of a frame.
 pub struct Frame {
@@ -21,11 +21,11 @@ impl Frame {
     }
 
     #[inline(always)]
-    fn read<T: Copy>(&self, at: u32) -> Option<T> {
+    fn read<T: Copy>(&self, at: usize) -> Option<T> {
         if at > REACH {
             return None;
         }
-        let start = self.data + at as usize;
+        let start = self.data + at;
         if start + size_of::<T>() > self.end {
             return None;
         }
@@ -36,19 +36,15 @@ impl Frame {
 
 impl Bytes for Frame {
     #[inline(always)]
-    fn u8(&self, at: u32) -> Option<u8> {
-        self.read(at)
-    }
-    #[inline(always)]
-    fn u16(&self, at: u32) -> Option<u16> {
+    fn u16(&self, at: usize) -> Option<u16> {
         self.read(at).map(u16::from_be)
     }
     #[inline(always)]
-    fn u32(&self, at: u32) -> Option<u32> {
+    fn u32(&self, at: usize) -> Option<u32> {
         self.read(at).map(u32::from_be)
     }
     #[inline(always)]
-    fn u64(&self, at: u32) -> Option<u64> {
+    fn u64(&self, at: usize) -> Option<u64> {
         self.read(at).map(u64::from_be)
     }
 }
