@@ -2,23 +2,29 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
 
 use netmoth::capture::program::{AttachPreference, ProgramError, XdpMode, XdpProgram, attached_program};
 
 const KEY: [u64; 2] = [1, 2];
 const ROLE: &str = "NETMOTH_TEST_ROLE";
 
-/// Moves this thread, and the commands that it starts, into a new network namespace, which ends with them. False where
+/// A command that another test starts holds a copy of our descriptors, the link's among them, between its fork and its
+/// exec, and so would keep a program attached that was detached: one test at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Moves this thread, and the commands that it starts, into a new network namespace, which ends with them. None where
 /// this isn't root; continuous integration may not skip.
 #[expect(unsafe_code, reason = "namespaces are entered by a system call")]
-fn enter_namespace() -> bool {
+fn enter_namespace() -> Option<MutexGuard<'static, ()>> {
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     // SAFETY: the call takes one integer and changes this thread alone.
     let entered = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
     assert!(entered || std::env::var_os("CI").is_none(), "this test needs root, and in CI it may not be skipped");
     if !entered {
         log_line("skipped: this test needs root");
     }
-    entered
+    entered.then_some(guard)
 }
 
 fn ip(arguments: &str) {
@@ -27,9 +33,9 @@ fn ip(arguments: &str) {
 }
 
 /// A pair of veths, `nma0` and `nma1`.
-fn veths(mtu: u32) -> bool {
+fn veths(mtu: u32) -> Option<MutexGuard<'static, ()>> {
     let entered = enter_namespace();
-    if entered {
+    if entered.is_some() {
         ip(&format!("link add nma0 mtu {mtu} type veth peer name nma1 mtu {mtu}"));
         ip("link set nma0 up");
         ip("link set nma1 up");
@@ -43,9 +49,7 @@ fn load() -> XdpProgram {
 
 #[test]
 fn it_attaches_in_the_mode_asked_for_and_detaches_when_dropped() {
-    if !veths(1500) {
-        return;
-    }
+    let Some(_guard) = veths(1500) else { return };
     for (preference, mode) in [
         (AttachPreference::Auto, XdpMode::Native),
         (AttachPreference::Native, XdpMode::Native),
@@ -62,9 +66,7 @@ fn it_attaches_in_the_mode_asked_for_and_detaches_when_dropped() {
 
 #[test]
 fn it_can_be_detached_twice_and_attached_again() {
-    if !veths(1500) {
-        return;
-    }
+    let Some(_guard) = veths(1500) else { return };
     let mut program = load();
     program.attach("nma0", AttachPreference::Native).expect("veth takes it");
     assert!(matches!(program.attach("nma1", AttachPreference::Native), Err(ProgramError::AlreadyAttached)));
@@ -76,9 +78,7 @@ fn it_can_be_detached_twice_and_attached_again() {
 
 #[test]
 fn another_program_on_the_interface_is_named_and_stays() {
-    if !veths(1500) {
-        return;
-    }
+    let Some(_guard) = veths(1500) else { return };
     let mut other = load();
     for preference in [AttachPreference::Native, AttachPreference::Generic] {
         other.attach("nma0", preference).expect("veth takes it");
@@ -96,9 +96,7 @@ fn another_program_on_the_interface_is_named_and_stays() {
 
 #[test]
 fn an_mtu_too_large_for_native_mode_is_named_and_generic_mode_stands_in() {
-    if !veths(9000) {
-        return;
-    }
+    let Some(_guard) = veths(9000) else { return };
     let mut program = load();
     let message = program.attach("nma0", AttachPreference::Native).expect_err("9000 bytes are no page").to_string();
     for word in ["9000", "veth", "ip link set dev nma0 mtu 3498"] {
@@ -114,9 +112,7 @@ fn an_mtu_too_large_for_native_mode_is_named_and_generic_mode_stands_in() {
 
 #[test]
 fn a_driver_without_native_mode_is_named_and_generic_mode_stands_in() {
-    if !enter_namespace() {
-        return;
-    }
+    let Some(_guard) = enter_namespace() else { return };
     ip("link add nma0 type bridge");
     let mut program = load();
     let message = program.attach("nma0", AttachPreference::Native).expect_err("a bridge has no native XDP").to_string();
@@ -126,9 +122,7 @@ fn a_driver_without_native_mode_is_named_and_generic_mode_stands_in() {
 
 #[test]
 fn an_interface_that_is_not_there_is_named() {
-    if !enter_namespace() {
-        return;
-    }
+    let Some(_guard) = enter_namespace() else { return };
     for name in ["nma9", "a-name-that-is-longer-than-the-kernel-has"] {
         let message = load().attach(name, AttachPreference::Auto).expect_err("no such interface").to_string();
         assert!(message.contains(name) && message.contains("does not exist"), "{message}");
@@ -137,9 +131,7 @@ fn an_interface_that_is_not_there_is_named() {
 
 #[test]
 fn frames_that_arrive_are_counted_exactly() {
-    if !veths(1500) {
-        return;
-    }
+    let Some(_guard) = veths(1500) else { return };
     let mut program = load();
     program.set_queue(0, 0, 1).expect("queue 0 is there");
     let received = || -> u64 {
@@ -192,9 +184,7 @@ fn log_line(line: &str) {
 
 #[test]
 fn sigkill_leaves_no_program_on_the_interface() {
-    if !veths(1500) {
-        return;
-    }
+    let Some(_guard) = veths(1500) else { return };
     let mut child = Command::new(std::env::current_exe().expect("a test has a path"))
         .args(["--exact", "role_of_the_process_that_is_killed", "--nocapture"])
         .env(ROLE, "1")
