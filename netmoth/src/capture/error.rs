@@ -1,0 +1,84 @@
+//! What can keep capture from starting, in sentences for the person at the terminal.
+
+use std::io;
+
+use super::interface::Interface;
+use super::program::ProgramError;
+
+/// Why capture could not start.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum CaptureError {
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    #[error("there is no interface {name}; this host has: {existing}. Set interface: in the configuration, or -i")]
+    NoInterface { name: String, existing: String },
+    #[error(
+        "interface {name} {uses}. Frames that Netmoth takes never reach the host's own stack: this host would fall off \
+         the network, your SSH session with it. Capture on a mirror or tap port without an address; or, if nothing \
+         depends on {name}, set exclusive: true in the configuration"
+    )]
+    InUse { name: String, uses: String },
+    #[error(
+        "interface {name} is down or has no carrier; bring it up: ip link set dev {name} up (and look at the cable)"
+    )]
+    Down { name: String },
+    #[error(
+        "interface {name} has {queues} receive queues (0 to {last}); queue {queue} does not exist. Mend queues: in the configuration"
+    )]
+    NoQueue { name: String, queues: u32, last: u32, queue: u32 },
+    #[error("queue {queue} is named twice in queues:; name it once")]
+    QueueTwice { queue: u32 },
+    #[error(
+        "the locked-memory limit is too low for the frame memory: {needed} bytes are wanted, {limit} allowed. Raise it \
+         (ulimit -l unlimited, or LimitMEMLOCK=infinity in the unit), give CAP_IPC_LOCK, or lower ring_size: and max_cores:"
+    )]
+    Memlock { needed: u64, limit: u64 },
+    #[error("the system has no {bytes} bytes for the frame memory ({cause}); lower ring_size: or max_cores:")]
+    Memory { bytes: usize, cause: io::Error },
+    #[error(
+        "not permitted to open AF_XDP sockets: run as root, or give the process CAP_NET_RAW (scripts/netmoth.service does)"
+    )]
+    NotPermitted,
+    #[error(
+        "queue {queue} of {name} is taken by another AF_XDP socket; stop the other program (ss --xdp lists sockets), or \
+         leave the queue out of queues:"
+    )]
+    QueueBusy { name: String, queue: u32 },
+    #[error(
+        "an AF_XDP socket can't be bound to queue {queue} of {name} (driver {driver}): {cause}; netmoth check -i {name} looks closer"
+    )]
+    Bind { name: String, driver: String, queue: u32, cause: io::Error },
+    #[error(
+        "busy_poll is set, but {option} did not take on {interface}: {cause}. It needs a kernel from 5.11 and \
+         CAP_NET_ADMIN; set busy_poll: 0 to do without"
+    )]
+    BusyPoll { interface: String, option: &'static str, cause: io::Error },
+    #[error("promiscuous mode can't be set on {name}: {cause}; give CAP_NET_RAW, or set promiscuous: false")]
+    Promiscuous { name: String, cause: io::Error },
+    #[error("the kernel does not answer over netlink: {0}; allow AF_NETLINK sockets to this process")]
+    Netlink(io::Error),
+    #[error(
+        "{0} of the interface's frame memory can't be set up: {1}; ring_size must be a power of two that the kernel can allocate"
+    )]
+    Ring(&'static str, io::Error),
+}
+
+impl CaptureError {
+    pub(super) fn netlink(cause: io::Error) -> Self {
+        Self::Netlink(cause)
+    }
+
+    /// What a failed bind (or a step towards it) means.
+    pub(super) fn bind(interface: &Interface, queue: u32, cause: &io::Error) -> Self {
+        let name = interface.name.clone();
+        match cause.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => Self::NotPermitted,
+            Some(libc::EBUSY) => Self::QueueBusy { name, queue },
+            errno => {
+                let cause = errno.map_or_else(|| io::Error::other(cause.to_string()), io::Error::from_raw_os_error);
+                Self::Bind { name, driver: interface.driver.clone(), queue, cause }
+            }
+        }
+    }
+}

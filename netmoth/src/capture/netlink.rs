@@ -1,0 +1,74 @@
+//! Questions to the kernel's rtnetlink: links, addresses, routes. Man page rtnetlink(7).
+
+use std::io;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+
+/// Enough for the largest message that the kernel sends in one piece (NLMSG_GOODSIZE is a page; dumps use up to 32 KiB).
+const BUFFER: usize = 64 * 1024;
+
+/// Sends a dump request and gathers the answers.
+pub(super) fn dump(request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    let mut answers = Vec::new();
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        for payload in messages(&datagram) {
+            match payload {
+                NetlinkPayload::InnerMessage(message) => answers.push(message),
+                NetlinkPayload::Done(_) => return Ok(answers),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A socket that hears of every change of a link.
+pub(super) fn link_events() -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    // RTMGRP_LINK
+    socket.bind(&SocketAddr::new(0, 1))?;
+    socket.set_rx_buf_sz(1_i32 << 20)?;
+    Ok(socket)
+}
+
+/// Waits for the next datagram of an event socket.
+pub(super) fn receive(socket: &Socket) -> io::Result<Vec<RouteNetlinkMessage>> {
+    let mut buffer = Vec::with_capacity(BUFFER);
+    socket.recv(&mut buffer, 0)?;
+    Ok(messages(&buffer)
+        .into_iter()
+        .filter_map(|payload| match payload {
+            NetlinkPayload::InnerMessage(message) => Some(message),
+            _ => None,
+        })
+        .collect())
+}
+
+fn messages(datagram: &[u8]) -> Vec<NetlinkPayload<RouteNetlinkMessage>> {
+    let mut found = Vec::new();
+    let mut rest = datagram;
+    while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
+        // Messages are aligned to four bytes (NLMSG_ALIGN).
+        let length = (message.header.length as usize).next_multiple_of(4);
+        found.push(message.payload);
+        if length == 0 || length >= rest.len() {
+            break;
+        }
+        rest = &rest[length..];
+    }
+    found
+}

@@ -1,0 +1,340 @@
+//! Brings the parts of capture up in order, and takes them down without losing count of a frame.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver as ChannelReceiver;
+use log::{debug, warn};
+use netmoth_shared::fate::Fate;
+use xdpilone::{Umem, UmemConfig, User};
+
+use super::handback::{self, Giver};
+use super::link::{self, LinkWatch};
+use super::program::{AttachPreference, XdpMode, XdpProgram};
+use super::promiscuous::Promiscuous;
+use super::queue::FillSide;
+use super::socket::{self, SocketOptions, SocketStatistics};
+use super::source::{Receiver, WayBack, XskSource};
+use super::umem::UmemArea;
+use super::{CaptureError, Interface, LinkEvent, PlannedSocket, memlock, plan};
+
+/// What the configuration says about capture.
+#[derive(Clone, Debug)]
+pub struct CaptureConfig {
+    /// Interface to capture on.
+    pub interface: String,
+    /// Receive queues to capture; all where empty.
+    pub queues: Vec<u32>,
+    /// Workers at most.
+    pub workers: usize,
+    /// Bytes of a frame that the parser may see.
+    pub snapshot_length: u32,
+    /// Ask for zero-copy.
+    pub zero_copy: bool,
+    /// Take frames that are not addressed to the interface.
+    pub promiscuous: bool,
+    /// Take an interface that the host uses.
+    pub exclusive: bool,
+    /// Native or generic XDP.
+    pub xdp_mode: AttachPreference,
+    /// Microseconds of busy polling; 0 for none.
+    pub busy_poll_us: u32,
+    /// Bytes of a UMEM frame, 2048 or 4096; by the MTU where `None`.
+    pub frame_size: Option<u32>,
+    /// Descriptors of a receive ring; the fill ring has twice as many.
+    pub ring_size: u32,
+}
+
+/// The kernel puts this much room before a frame (XDP_PACKET_HEADROOM, linux/bpf.h).
+const HEADROOM: u32 = 256;
+
+/// Ethernet header and two VLAN tags: what a frame has beyond the MTU.
+const LINK_HEADERS: u32 = 14 + 8;
+
+/// Counts of the kernel's side, for the sums of the conservation law.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaptureCounts {
+    /// Frames by fate in the XDP program, summed over queues; indexed by [`Fate`].
+    pub fates: [u64; Fate::COUNT],
+    /// What the kernel dropped after a redirect, summed over sockets.
+    pub sockets: SocketStatistics,
+}
+
+/// The kernel's side of capture, held by the main thread while workers own the sources.
+pub struct Capture {
+    interface: Interface,
+    program: XdpProgram,
+    preference: AttachPreference,
+    mode: Option<XdpMode>,
+    sockets: Vec<(PlannedSocket, User)>,
+    zero_copy: bool,
+    workers: usize,
+    queues: usize,
+    watch: Option<LinkWatch>,
+    _promiscuous: Option<Promiscuous>,
+}
+
+impl Capture {
+    /// Sets up sockets and rings on the interface and loads the program; nothing is captured before
+    /// [`Capture::attach`]. Returns one source per worker.
+    ///
+    /// # Errors
+    /// See [`CaptureError`]: each message names the cause and the remedy.
+    pub fn open(config: &CaptureConfig) -> Result<(Self, Vec<XskSource>), CaptureError> {
+        let interface = Interface::find(&config.interface)?;
+        let queues = usable(&interface, config)?;
+        let frame_size = frame_size(&interface, config);
+        let sockets = plan(config.workers, &queues);
+        let per_queue = sockets.iter().filter(|s| s.queue == queues[0]).count() as u32;
+        let workers = sockets.iter().map(|s| s.worker + 1).max().unwrap_or(0);
+        memlock::check(u64::from(frames(config, per_queue)) * u64::from(frame_size) * queues.len() as u64)?;
+        let hash_key = std::array::from_fn(|_| random());
+        let mut program = XdpProgram::load(interface.queues, sockets.len() as u32, hash_key)?;
+        let mut setup = Setup { interface: &interface, config, frame_size, users: Vec::new(), receivers: Vec::new() };
+        for &queue in &queues {
+            let here: Vec<_> = sockets.iter().copied().filter(|s| s.queue == queue).collect();
+            setup.queue(&here)?;
+            program.set_queue(queue, here[0].index, here.len() as u32)?;
+        }
+        let (users, receivers) = (setup.users, setup.receivers);
+        for (planned, user) in &users {
+            program.set_socket(planned.index, &user.as_raw_fd())?;
+        }
+        let zero_copy = users.iter().all(|(_, user)| socket::is_zero_copy(user.as_raw_fd()));
+        let sources = sources(workers, receivers, config);
+        let promiscuous = config.promiscuous.then(|| Promiscuous::set(&interface)).transpose()?;
+        let capture = Self {
+            program,
+            preference: config.xdp_mode,
+            mode: None,
+            sockets: users,
+            zero_copy,
+            workers,
+            queues: queues.len(),
+            watch: None,
+            _promiscuous: promiscuous,
+            interface,
+        };
+        Ok((capture, sources))
+    }
+
+    /// Attaches the program: frames come from now on.
+    ///
+    /// # Errors
+    /// See [`super::ProgramError`].
+    pub fn attach(&mut self) -> Result<XdpMode, CaptureError> {
+        let mode = self.program.attach(&self.interface.name, self.preference)?;
+        self.mode = Some(mode);
+        Ok(mode)
+    }
+
+    /// Starts the link watch; events arrive within a second.
+    ///
+    /// # Errors
+    /// Where netlink is not to be had.
+    pub fn watch_link(&mut self) -> Result<ChannelReceiver<LinkEvent>, CaptureError> {
+        let (watch, events) = link::watch(self.interface.index, self.interface.running)?;
+        self.watch = Some(watch);
+        Ok(events)
+    }
+
+    /// The interface as it was at start.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// What is captured and how, in a few words: `eth0 (i40e, native XDP, zero-copy), 4 queues, 4 workers`.
+    pub fn describe(&self) -> String {
+        let mode = self.mode.map_or_else(|| "not attached".into(), |mode| format!("{mode} XDP"));
+        let copy = if self.zero_copy { "zero-copy" } else { "copy mode" };
+        format!(
+            "{} ({}, {mode}, {copy}), {} {}, {} {}",
+            self.interface.name,
+            self.interface.driver,
+            self.queues,
+            if self.queues == 1 { "queue" } else { "queues" },
+            self.workers,
+            if self.workers == 1 { "worker" } else { "workers" },
+        )
+    }
+
+    /// What the program and the sockets have counted so far.
+    ///
+    /// # Errors
+    /// Where the maps can't be read.
+    pub fn counts(&self) -> Result<CaptureCounts, CaptureError> {
+        let mut counts = CaptureCounts::default();
+        for queue in self.program.fates()? {
+            counts.fates.iter_mut().zip(queue).for_each(|(sum, n)| *sum += n);
+        }
+        // The fill ring, and so its count of empty moments, is shared by the sockets of a queue: count it once.
+        for (planned, user) in &self.sockets {
+            let one = socket::statistics(user).unwrap_or_default();
+            counts.sockets.dropped += one.dropped;
+            counts.sockets.ring_full += one.ring_full;
+            counts.sockets.invalid_descriptors += one.invalid_descriptors;
+            counts.sockets.fill_ring_empty += if planned.owner { one.fill_ring_empty } else { 0 };
+        }
+        Ok(counts)
+    }
+
+    /// Takes the program off the interface and waits until no frame is under way any more: afterwards what the rings
+    /// hold is all that will come.
+    pub fn detach(&mut self) {
+        self.program.detach();
+        let until = Instant::now() + Duration::from_millis(500);
+        let mut before = self.program.fates().ok();
+        // A driver's poll that had begun before may still redirect a frame; it ends within a scheduler tick.
+        loop {
+            thread::sleep(Duration::from_millis(10));
+            let now = self.program.fates().ok();
+            if now == before || Instant::now() > until {
+                break;
+            }
+            before = now;
+        }
+        debug!("the program is off the interface, the rings are what they are");
+    }
+}
+
+/// The queues to capture, after the questions that could forbid it.
+fn usable(interface: &Interface, config: &CaptureConfig) -> Result<Vec<u32>, CaptureError> {
+    let name = interface.name.clone();
+    if !config.exclusive
+        && let Some(uses) = interface.use_by_host()
+    {
+        return Err(CaptureError::InUse { name, uses });
+    }
+    if !interface.running {
+        return Err(CaptureError::Down { name });
+    }
+    if config.queues.is_empty() {
+        return Ok((0..interface.queues).collect());
+    }
+    if let Some(&queue) = config.queues.iter().find(|q| **q >= interface.queues) {
+        return Err(CaptureError::NoQueue { name, queues: interface.queues, last: interface.queues - 1, queue });
+    }
+    let mut seen = config.queues.clone();
+    seen.sort_unstable();
+    if let Some(pair) = seen.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(CaptureError::QueueTwice { queue: pair[0] });
+    }
+    Ok(config.queues.clone())
+}
+
+/// UMEM frames of one queue: its fill ring, and a receive ring in hand for each socket.
+fn frames(config: &CaptureConfig, sockets: u32) -> u32 {
+    config.ring_size * (2 + sockets)
+}
+
+/// The size of a UMEM frame: as configured, or the smaller of the two that takes a full-sized frame of this MTU.
+fn frame_size(interface: &Interface, config: &CaptureConfig) -> u32 {
+    let longest = interface.mtu.saturating_add(LINK_HEADERS);
+    let size = config.frame_size.unwrap_or(if longest <= 2048 - HEADROOM { 2048 } else { 4096 });
+    if longest > size - HEADROOM {
+        warn!(
+            "the MTU of {} is {}: frames longer than {} bytes do not fit a UMEM frame of {size} and will be dropped by \
+             the kernel (counted as dropped); {}",
+            interface.name,
+            interface.mtu,
+            size - HEADROOM,
+            if size < 4096 { "set frame_size: 4096" } else { "lower the MTU of the link to at most 3818" },
+        );
+    }
+    size
+}
+
+/// 64 random bits: the standard library's per-process random state, which the system's generator seeds.
+pub(crate) fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+fn sources(workers: usize, receivers: Vec<(usize, Receiver)>, config: &CaptureConfig) -> Vec<XskSource> {
+    let mut per_worker: Vec<Vec<Receiver>> = (0..workers).map(|_| Vec::new()).collect();
+    for (worker, receiver) in receivers {
+        per_worker[worker].push(receiver);
+    }
+    let busy = config.busy_poll_us > 0;
+    per_worker.into_iter().map(|own| XskSource::new(own, config.snapshot_length, busy)).collect()
+}
+
+/// The queues as they are set up one after the other.
+struct Setup<'a> {
+    interface: &'a Interface,
+    config: &'a CaptureConfig,
+    frame_size: u32,
+    users: Vec<(PlannedSocket, User)>,
+    receivers: Vec<(usize, Receiver)>,
+}
+
+impl Setup<'_> {
+    /// Sets up one queue: UMEM, first socket, further sockets, rings.
+    fn queue(&mut self, sockets: &[PlannedSocket]) -> Result<(), CaptureError> {
+        let queue = sockets[0].queue;
+        let frames = frames(self.config, sockets.len() as u32);
+        let area = Arc::new(UmemArea::map(frames, self.frame_size)?);
+        let umem = self.umem(&area)?;
+        let mut options = SocketOptions {
+            ring_size: self.config.ring_size,
+            zero_copy: self.config.zero_copy,
+            busy_poll_us: self.config.busy_poll_us,
+        };
+        let first = socket::bind_first(self.interface, queue, &umem, &options);
+        let (umem, (user, device)) = match first {
+            Err(CaptureError::Bind { cause, .. }) if options.zero_copy => {
+                if queue == 0 || self.users.is_empty() {
+                    warn!(
+                        "driver {} of {} has no zero-copy ({cause}); copying each frame once instead",
+                        self.interface.driver, self.interface.name
+                    );
+                }
+                options.zero_copy = false;
+                // A socket that failed to bind keeps its rings: begin with a new UMEM over the same memory.
+                let umem = self.umem(&area)?;
+                let bound = socket::bind_first(self.interface, queue, &umem, &options)?;
+                (umem, bound)
+            }
+            other => (umem, other?),
+        };
+        let mut users = vec![user];
+        for _ in 1..sockets.len() {
+            users.push(socket::bind_further(self.interface, queue, &umem, &device, &options)?);
+        }
+        let (givers, takers): (Vec<Giver>, Vec<_>) = (1..sockets.len()).map(|_| handback::ring(frames)).unzip();
+        let fill = Box::new(FillSide::new(device, Arc::clone(&area), frames, takers));
+        let ways = std::iter::once(WayBack::Fill(fill)).chain(givers.into_iter().map(WayBack::Owner));
+        for ((planned, user), back) in sockets.iter().zip(users).zip(ways) {
+            let ring =
+                user.map_rx().map_err(|errno| CaptureError::Ring("the receive ring", socket::io_error(&errno)))?;
+            self.receivers.push((planned.worker, Receiver::new(ring, Arc::clone(&area), back)));
+            self.users.push((*planned, user));
+        }
+        Ok(())
+    }
+
+    #[expect(unsafe_code, reason = "the UMEM is registered with the kernel by address")]
+    fn umem(&self, area: &UmemArea) -> Result<Umem, CaptureError> {
+        let config = UmemConfig {
+            fill_size: self.config.ring_size * 2,
+            complete_size: self.config.ring_size,
+            frame_size: self.frame_size,
+            headroom: 0,
+            flags: 0,
+        };
+        // SAFETY: the area is a page-aligned mapping of exactly this length. The kernel pins its pages for as long as
+        // a socket of it lives, and every receiver of ours that reads it holds the mapping by an Arc.
+        let umem = unsafe { Umem::new(config, area.as_slice_ptr()) };
+        umem.map_err(|errno| umem_error(area.as_slice_ptr().len(), socket::io_error(&errno)))
+    }
+}
+
+fn umem_error(bytes: usize, cause: io::Error) -> CaptureError {
+    match cause.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => CaptureError::NotPermitted,
+        Some(libc::ENOBUFS) => memlock::check(bytes as u64).err().unwrap_or(CaptureError::Memory { bytes, cause }),
+        _ => CaptureError::Memory { bytes, cause },
+    }
+}
