@@ -8,6 +8,7 @@ use netmoth::capture::program::{AttachPreference, ProgramError, XdpMode, XdpProg
 
 const KEY: [u64; 2] = [1, 2];
 const ROLE: &str = "NETMOTH_TEST_ROLE";
+const UNPRIVILEGED: &str = "NETMOTH_TEST_UNPRIVILEGED";
 
 /// A command that another test starts holds a copy of our descriptors, the link's among them, between its fork and its
 /// exec, and so would keep a program attached that was detached: one test at a time.
@@ -202,4 +203,27 @@ fn sigkill_leaves_no_program_on_the_interface() {
     assert_eq!(attached_program("nma0").expect("nma0 is there"), None);
     // And the next start works at once.
     load().attach("nma0", AttachPreference::Native).expect("the interface is free");
+}
+
+/// The process that the next test starts without capabilities.
+#[test]
+fn role_of_the_process_without_capabilities() {
+    if std::env::var_os(UNPRIVILEGED).is_some() {
+        log_line(&XdpProgram::load(1, 1, KEY).expect_err("it has no capability").to_string());
+    }
+}
+
+#[test]
+fn without_capabilities_the_missing_ones_and_the_remedy_are_named() {
+    let Some(_guard) = enter_namespace() else { return };
+    // The nobody user may not be able to reach the build's folder, so the binary is executed by root and drops the rest.
+    let output = Command::new("setpriv")
+        .args(["--bounding-set=-all", "--inh-caps=-all"])
+        .arg(std::env::current_exe().expect("a test has a path"))
+        .args(["--exact", "role_of_the_process_without_capabilities", "--nocapture"])
+        .env(UNPRIVILEGED, "1")
+        .output()
+        .expect("util-linux is installed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("lacks CAP_BPF and CAP_NET_ADMIN. Run as root, or give it"), "{said}");
 }
