@@ -13,8 +13,7 @@ pub enum LinkType {
     LinuxCooked2,
     BsdLoopback,
     Ppp,
-    Ieee80211,
-    Ieee80211Radiotap,
+    CiscoHdlc,
 }
 
 /// IP version of a packet.
@@ -91,4 +90,26 @@ pub struct Packet {
     pub fragment: Fragment,
     /// The transport or IPv4 header checksum was verified and is wrong (counted, never a reason to drop).
     pub bad_checksum: bool,
+}
+
+impl Packet {
+    /// A packet without contents: what a batch is filled with before there is one.
+    pub const BLANK: Self = Self {
+        src: [0; 16],
+        dst: [0; 16],
+        src_port: 0,
+        dst_port: 0,
+        protocol: 0,
+        version: IpVersion::V4,
+        vlan: NO_VLAN,
+        inner_vlan: NO_VLAN,
+        ip_bytes: 0,
+        payload_bytes: 0,
+        tcp_seq: 0,
+        tcp_ack: 0,
+        tcp_window: 0,
+        tcp_flags: 0,
+        fragment: Fragment::Whole,
+        bad_checksum: false,
+    };
 }

@@ -26,17 +26,19 @@ rejects! {
     Arp => "arp",
     /// Any other EtherType or link-layer protocol that carries no IP.
     NotIp => "not_ip",
+    /// A link type of the capture file that is not parsed.
+    UnsupportedLink => "unsupported_link",
     /// The frame ends inside its link-layer header or tags.
     TruncatedLink => "truncated_link",
     /// More tags than the parser follows.
     TooManyTags => "too_many_tags",
     /// The frame ends inside the IPv4 header or its options.
     TruncatedIpv4 => "truncated_ipv4",
-    /// IPv4 header with an impossible version, header length or total length.
+    /// IPv4 header with an impossible version or header length, or a packet longer than its frame.
     MalformedIpv4 => "malformed_ipv4",
     /// The frame ends inside the IPv6 header or an extension header.
     TruncatedIpv6 => "truncated_ipv6",
-    /// IPv6 header with an impossible version or length.
+    /// IPv6 header with an impossible version, or a packet longer than its frame.
     MalformedIpv6 => "malformed_ipv6",
     /// More IPv6 extension headers than the parser follows.
     TooManyExtensions => "too_many_extensions",

@@ -1,0 +1,66 @@
+//! IPv4: RFC 791 section 3.1.
+
+use super::bytes::be16;
+use super::transport::{self, Transport};
+use super::{Fragment, IpVersion, Packet, Reject};
+
+/// Smallest header.
+const MINIMUM: usize = 20;
+
+/// Reads the header at `offset`; `wire_len` is the frame's length on the wire.
+#[inline]
+pub(super) fn parse(data: &[u8], offset: usize, wire_len: u32, packet: &mut Packet) -> Result<(), Reject> {
+    let ip = data.get(offset..).ok_or(Reject::TruncatedIpv4)?;
+    let fixed: &[u8; MINIMUM] = ip.first_chunk().ok_or(Reject::TruncatedIpv4)?;
+    let header = usize::from(fixed[0] & 0x0f) * 4;
+    if fixed[0] >> 4 != 4 || header < MINIMUM {
+        return Err(Reject::MalformedIpv4);
+    }
+    let on_wire = (wire_len as usize).saturating_sub(offset);
+    let total = match usize::from(u16::from_be_bytes([fixed[2], fixed[3]])) {
+        // Segmentation offload leaves the field to the card (RFC 791 has no such value): the frame says it.
+        0 => on_wire,
+        total => total,
+    };
+    if total < header || total > on_wire {
+        return Err(Reject::MalformedIpv4);
+    }
+    let options = ip.get(..header).ok_or(Reject::TruncatedIpv4)?;
+    packet.version = IpVersion::V4;
+    packet.src = mapped([fixed[12], fixed[13], fixed[14], fixed[15]]);
+    packet.dst = mapped([fixed[16], fixed[17], fixed[18], fixed[19]]);
+    packet.protocol = fixed[9];
+    packet.ip_bytes = total as u32;
+    packet.bad_checksum = checksum(options) != 0xffff;
+    let flags = u16::from_be_bytes([fixed[6], fixed[7]]);
+    packet.fragment = fragment(flags, u32::from(u16::from_be_bytes([fixed[4], fixed[5]])));
+    // What lies behind `total` is link padding; what lies behind the end of `ip` was cut by the snapshot length.
+    let captured = &ip[header..total.min(ip.len())];
+    transport::parse(Transport { captured, length: total - header, protocol: packet.protocol, v6: false }, packet)
+}
+
+fn fragment(flags: u16, id: u32) -> Fragment {
+    match (flags & 0x1fff, flags & 0x2000 != 0) {
+        (0, false) => Fragment::Whole,
+        (0, true) => Fragment::First { id },
+        _ => Fragment::Later { id },
+    }
+}
+
+/// RFC 4291 section 2.5.5.2.
+#[inline(always)]
+pub(super) fn mapped(address: [u8; 4]) -> [u8; 16] {
+    let mut mapped = [0; 16];
+    mapped[10] = 0xff;
+    mapped[11] = 0xff;
+    mapped[12..].copy_from_slice(&address);
+    mapped
+}
+
+/// The ones' complement sum of a header with its checksum field in it: 0xffff if it is right (RFC 1071).
+#[inline]
+fn checksum(header: &[u8]) -> u16 {
+    let sum: u32 = (0..header.len() / 2).map(|i| u32::from(be16(header, i * 2).unwrap_or(0))).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    ((folded & 0xffff) + (folded >> 16)) as u16
+}
