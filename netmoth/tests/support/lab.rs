@@ -8,7 +8,7 @@
 //! (`skb_tx_hash` takes it for the recorded receive queue), and a veth delivers to the queue of the same number. The
 //! hosts have one interface per tap queue, so both directions of a connection meet on one queue, as with symmetric RSS.
 
-use super::command::{SHORT, command, run, script};
+use super::command::{SHORT, command, run, script, until};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -143,7 +143,7 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Makes it; every interface is up and every neighbour known when this returns.
+    /// Makes it; every interface is up every neighbour known, and nobody talks when this returns.
     pub(crate) fn new(shape: HubShape) -> Self {
         let names = Namespaces::new(&["hub", "a", "b", "tap"]);
         let hub = names.name("hub");
@@ -169,7 +169,20 @@ impl Hub {
         let this = Self { names, queues };
         this.add_host(Host::A, mtu);
         this.add_host(Host::B, mtu);
+        this.settle();
         this
+    }
+
+    /// Waits until the hosts have made their multicast memberships known (IPv6 can't be told not to).
+    fn settle(&self) {
+        let received = || script(&self.names.name("tap"), "cat /sys/class/net/tap0/statistics/rx_packets").stdout;
+        let (mut last, mut same) = (received(), 0);
+        until("the hub is quiet", SHORT, || {
+            let now = received();
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+            (same == 10).then_some(())
+        });
     }
 
     /// One interface per tap queue: offloads off, so that the hub carries frames as a wire would; no router
