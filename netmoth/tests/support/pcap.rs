@@ -18,7 +18,21 @@ impl Tcpdump {
     /// Starts to capture everything on `interface` (`tcpdump` is the command of that name in the right namespace).
     #[track_caller]
     pub(crate) fn start(tcpdump: &mut Command, interface: &str, file: &Path) -> Self {
-        tcpdump.args(["-i", interface, "-n", "-U", "--immediate-mode", "-s", "0", "-B", "65536", "-Z", "root", "-w"]);
+        // In immediate mode every slot of the kernel's ring has the size of the snapshot: the default leaves a few hundred.
+        tcpdump.args([
+            "-i",
+            interface,
+            "-n",
+            "-U",
+            "--immediate-mode",
+            "-s",
+            "4096",
+            "-B",
+            "131072",
+            "-Z",
+            "root",
+            "-w",
+        ]);
         let running = Running::start(tcpdump.arg(file));
         running.wait_for("listening on", SHORT);
         Self { running, file: file.into() }
