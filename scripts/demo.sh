@@ -55,6 +55,7 @@ name=nmdemo-$$
 folder=$(mktemp -d)
 started=()
 sensor=
+# For the foreground alone: in the background, $! would be a shell around the program.
 at() { local where=$1; shift; ip netns exec "$name-$where" "$@"; }
 
 clean_up() {
@@ -103,14 +104,14 @@ say "starting servers on 10.71.0.2: web (busybox), names (dnsmasq), iperf3"
 mkdir "$folder/www"
 echo 'It is a fine day for moths.' >"$folder/www/index.html"
 head -c 5000000 /dev/urandom >"$folder/www/large"
-at server busybox httpd -f -p 80 -h "$folder/www" & started+=($!)
-at server dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user=root --pid-file= \
+ip netns exec "$name-server" busybox httpd -f -p 80 -h "$folder/www" & started+=($!)
+ip netns exec "$name-server" dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user=root --pid-file= \
     --log-facility=/dev/null --address=/moth.test/10.71.0.2 --address=/moth.test/fd71::2 & started+=($!)
-at server iperf3 -s >/dev/null & started+=($!)
+ip netns exec "$name-server" iperf3 -s >/dev/null & started+=($!)
 
 say "netmoth run -i tap0 --store sqlite:flows.db"
 printf 'interface: tap0\nnumber_of_rings: 2\nmax_cores: 2\n' >"$folder/netmoth.yml"
-at tap "$binary" run -c "$folder/netmoth.yml" -i tap0 --store "sqlite:$folder/flows.db" 2>"$folder/log" & sensor=$!
+ip netns exec "$name-tap" "$binary" run -c "$folder/netmoth.yml" -i tap0 --store "sqlite:$folder/flows.db" 2>"$folder/log" & sensor=$!
 for _ in $(seq 200); do
     grep -q 'capturing on' "$folder/log" && break
     kill -0 "$sensor" 2>/dev/null || { cat "$folder/log" >&2; fail "the sensor did not start"; }
@@ -138,8 +139,10 @@ at client iperf3 -c 10.71.0.2 -t 1 -u -b 50M >/dev/null
 
 say "SIGTERM to the sensor: it drains, and says what became of every frame and record"
 kill "$sensor"
-wait "$sensor" || { cat "$folder/log" >&2; fail "the sensor ended with status $?"; }
+status=0
+wait "$sensor" || status=$?
 sensor=
+[ $status = 0 ] || { cat "$folder/log" >&2; fail "the sensor ended with status $status"; }
 sed -n '/capturing on/,$p' "$folder/log" | grep -v summary-json || true
 
 say "netmoth flows --store sqlite:flows.db"
