@@ -1,1 +1,57 @@
-//! x
+//! What the XDP program (`netmoth-xdp`) and the sensor (`netmoth`) agree on, so that neither can drift from the other.
+//!
+//! Compiled twice: for the host, where it is tested, and for `bpfel-unknown-none`, where the kernel's verifier reads
+//! it. So: no allocation, no panic, no 128-bit arithmetic, and every loop has a small constant bound.
+//!
+//! 1. [`walk`] reads as many headers of a frame as it takes to say whose it is.
+//! 2. [`hash`] turns both directions of a connection into the same number.
+//! 3. [`fragment`] keeps the pieces of one datagram together.
+//! 4. [`choose`](choose::choose) puts the three together: which socket of a queue takes this frame.
+//! 5. [`fate`] names what can become of a frame; the program counts each frame under exactly one.
+
+#![no_std]
+
+pub mod choose;
+pub mod fate;
+pub mod fragment;
+pub mod hash;
+pub mod walk;
+
+/// Name of the program's function, and so of its symbol in the object.
+pub const PROGRAM: &str = "netmoth";
+/// XSKMAP of the sockets, by index; sized when the object is loaded.
+pub const SOCKETS_MAP: &str = "SOCKETS";
+/// Array of [`QueueSockets`] by receive queue; sized when the object is loaded.
+pub const QUEUES_MAP: &str = "QUEUES";
+/// Per-CPU array of `u64`, see [`fate::slot`]; sized when the object is loaded.
+pub const FATES_MAP: &str = "FATES";
+/// LRU hash from [`fragment::Datagram`] to [`fragment::Piece`].
+pub const FRAGMENTS_MAP: &str = "FRAGMENTS";
+/// One-element array of [`Settings`].
+pub const SETTINGS_MAP: &str = "SETTINGS";
+
+/// Which sockets take the frames of one receive queue: `first_socket .. first_socket + sockets`. No sockets: the queue
+/// isn't captured, and its frames go on to the host.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueSockets {
+    /// Index into [`SOCKETS_MAP`] of the first.
+    pub first_socket: u32,
+    /// How many.
+    pub sockets: u32,
+}
+
+/// What the sensor tells the program once, before it is attached.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Key of the flow hash.
+    pub key: hash::HashKey,
+    /// Rows of [`QUEUES_MAP`]; frames of queues beyond are counted in one row of their own.
+    pub queues: u32,
+    /// Always 0; makes the tail of the layout explicit.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<QueueSockets>() == 8 && align_of::<QueueSockets>() == 4);
+const _: () = assert!(size_of::<Settings>() == size_of::<hash::HashKey>() + 8 && align_of::<Settings>() == 8);

@@ -1,0 +1,50 @@
+//! The frame in the way that the kernel's verifier wants it read: every access compared with `data_end` first.
+
+use aya_ebpf::programs::XdpContext;
+use netmoth_shared::walk::Bytes;
+
+/// How far a header may begin: far enough for 40 bytes of IPv6, four tags and extension headers of kilobytes, and a
+/// bound from which the verifier sees that offsets don't overflow.
+const REACH: usize = 4_096;
+
+/// The linear part of a frame.
+pub struct Frame {
+    data: usize,
+    end: usize,
+}
+
+impl Frame {
+    /// The frame that the program was called for.
+    #[inline(always)]
+    pub fn of(ctx: &XdpContext) -> Self {
+        Self { data: ctx.data(), end: ctx.data_end() }
+    }
+
+    #[inline(always)]
+    fn read<T: Copy>(&self, at: usize) -> Option<T> {
+        if at > REACH {
+            return None;
+        }
+        let start = self.data + at;
+        if start + size_of::<T>() > self.end {
+            return None;
+        }
+        // SAFETY: start .. start + size_of::<T>() lies between data and data_end; T is an integer, any bytes are valid.
+        Some(unsafe { (start as *const T).read_unaligned() })
+    }
+}
+
+impl Bytes for Frame {
+    #[inline(always)]
+    fn u16(&self, at: usize) -> Option<u16> {
+        self.read(at).map(u16::from_be)
+    }
+    #[inline(always)]
+    fn u32(&self, at: usize) -> Option<u32> {
+        self.read(at).map(u32::from_be)
+    }
+    #[inline(always)]
+    fn u64(&self, at: usize) -> Option<u64> {
+        self.read(at).map(u64::from_be)
+    }
+}
