@@ -107,7 +107,7 @@ head -c 5000000 /dev/urandom >"$folder/www/large"
 ip netns exec "$name-server" busybox httpd -f -p 80 -h "$folder/www" & started+=($!)
 ip netns exec "$name-server" dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user=root --pid-file= \
     --log-facility=/dev/null --address=/moth.test/10.71.0.2 --address=/moth.test/fd71::2 & started+=($!)
-ip netns exec "$name-server" iperf3 -s >/dev/null & started+=($!)
+ip netns exec "$name-server" iperf3 -s >/dev/null 2>&1 & started+=($!)
 
 say "netmoth run -i tap0 --store sqlite:flows.db"
 printf 'interface: tap0\nnumber_of_rings: 2\nmax_cores: 2\n' >"$folder/netmoth.yml"

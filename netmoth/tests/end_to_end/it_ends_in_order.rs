@@ -12,7 +12,7 @@ fn flood(wire: &Wire, queues: u32) -> Sender {
     let per_queue = 4_096 / queues;
     let queues = (0..queues).map(|queue| (queue, frames::load(per_queue, queue * per_queue))).collect();
     let cpu = std::thread::available_parallelism().unwrap().get() - 1;
-    Sender::start(Job { namespace: wire.out_file(), interface: "out0".into(), queues, rounds: None, cpu: Some(cpu) })
+    Sender::start(Job { namespace: wire.file("out"), interface: "out0".into(), queues, rounds: None, cpu: Some(cpu) })
 }
 
 /// Waits until the sensor's interface has received that many more frames.
@@ -68,7 +68,7 @@ fn sigkill_leaves_no_program_and_the_next_start_works_at_once() {
     let load = frames::load(64, 0);
     let count = load.len() as u64;
     let job = Job {
-        namespace: wire.out_file(),
+        namespace: wire.file("out"),
         interface: "out0".into(),
         queues: vec![(0, load)],
         rounds: Some(1),
@@ -94,7 +94,7 @@ fn a_link_that_goes_down_is_reported_within_a_second_and_capture_goes_on_when_it
     let load = frames::load(64, 0);
     let count = load.len() as u64;
     let job = Job {
-        namespace: wire.out_file(),
+        namespace: wire.file("out"),
         interface: "out0".into(),
         queues: vec![(0, load)],
         rounds: Some(1),
@@ -114,7 +114,7 @@ fn a_removed_interface_ends_it_with_a_message_and_every_record_stored() {
     let wire = Wire::new(1, 1500);
     let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &Settings::workers(1));
     let job = Job {
-        namespace: wire.out_file(),
+        namespace: wire.file("out"),
         interface: "out0".into(),
         queues: vec![(0, frames::load(64, 0))],
         rounds: Some(1),

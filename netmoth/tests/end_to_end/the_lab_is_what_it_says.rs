@@ -81,7 +81,7 @@ fn everything_that_the_sender_sends_arrives() {
     let size = halves.iter().map(|half| half.len() as u64).sum::<u64>();
     assert!(halves.iter().flatten().all(|frame| frame.len() == frames::SMALLEST));
     let job = Job {
-        namespace: wire.out_file(),
+        namespace: wire.file("out"),
         interface: "out0".into(),
         queues: (0..).zip(halves).collect(),
         rounds: Some(20),
@@ -90,6 +90,5 @@ fn everything_that_the_sender_sends_arrives() {
     let sent = Sender::start(job).wait();
     assert_eq!(sent.frames, 20 * size);
     let received: u64 = wire.script_tap("cat /sys/class/net/tap0/statistics/rx_packets").trim().parse().unwrap();
-    assert_eq!(received, sent.frames);
-    eprintln!("{} frames in {:?}", sent.frames, sent.took);
+    assert_eq!(received, sent.frames, "sent within {:?}", sent.took);
 }

@@ -306,8 +306,8 @@ impl Wire {
         script(&self.names.name("tap"), text).stdout
     }
 
-    /// The file that stands for the namespace of `out0`.
-    pub(crate) fn out_file(&self) -> String {
-        format!("/run/netns/{}", self.names.name("out"))
+    /// The file that stands for the namespace of `out0` ("out") or `tap0` ("tap").
+    pub(crate) fn file(&self, namespace: &str) -> String {
+        format!("/run/netns/{}", self.names.name(namespace))
     }
 }

@@ -16,6 +16,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Whether this test can make namespaces and attach programs. Says so where it can't; in CI that is a failure.
 #[track_caller]
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
 pub(crate) fn root() -> bool {
     let root = std::fs::read_to_string("/proc/self/status")
         .is_ok_and(|status| status.lines().any(|line| line.starts_with("Uid:") && line.contains("\t0\t0")));

@@ -92,13 +92,22 @@ fn send(job: Job, stop: &AtomicBool) -> Sent {
     let mut queues: Vec<_> =
         job.queues.iter().map(|(queue, frames)| Queue::open(&job.interface, *queue, frames, rounds)).collect();
     let begin = Instant::now();
-    while !stop.load(Ordering::Relaxed) && queues.iter_mut().fold(false, |more, queue| queue.step(true) || more) {}
+    while !stop.load(Ordering::Relaxed) && step(&mut queues, true) {}
     // What is in the rings belongs to the kernel until it has completed.
     let deadline = Instant::now() + Duration::from_secs(5);
-    while queues.iter_mut().fold(false, |more, queue| queue.step(false) || more) {
+    while step(&mut queues, false) {
         assert!(Instant::now() < deadline, "the kernel does not complete what was sent on {}", job.interface);
     }
     Sent { frames: queues.iter().map(|queue| queue.completed).sum(), took: begin.elapsed() }
+}
+
+/// Gives every queue its turn. False when all are done.
+fn step(queues: &mut [Queue], more: bool) -> bool {
+    let mut busy = false;
+    for queue in queues {
+        busy |= queue.step(more);
+    }
+    busy
 }
 
 /// One socket with its frames; the fields stand in the order in which they may be dropped.
