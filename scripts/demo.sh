@@ -5,6 +5,7 @@
 #   scripts/demo.sh            installs what is missing (Debian), builds, and runs
 #   scripts/demo.sh BINARY     runs with a netmoth that is built already (as root)
 set -euo pipefail
+[ $# = 0 ] || set -- "$(realpath "$1")"
 cd "$(dirname "$0")/.."
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
@@ -44,9 +45,9 @@ if [ $# = 0 ]; then
     say "building (cargo build --release; the first time takes a few minutes)"
     cargo build --release --quiet --locked --package netmoth
     binary=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/netmoth
-    [ "$(id -u)" = 0 ] || exec sudo "$0" "$binary"
+    [ "$(id -u)" = 0 ] || exec sudo scripts/demo.sh "$binary"
 else
-    binary=$(realpath "$1")
+    binary=$1
     [ "$(id -u)" = 0 ] || fail "making namespaces needs root"
 fi
 export PATH="$PATH:/usr/sbin:/sbin"

@@ -156,22 +156,6 @@ fn a_file_that_is_no_capture_is_called_so() {
 }
 
 #[test]
-fn a_configuration_that_can_not_be_meant_is_answered_with_key_and_line() {
-    let folder = tempfile::tempdir().unwrap();
-    for (text, words) in [
-        ("interface: tap0\nnumber_of_ring: 2\n", ["number_of_ring", "2"]),
-        ("interface: tap0\nmax_cores: many\n", ["max_cores", "2"]),
-        ("interface: tap0\n\nmax_cores: 0\n", ["max_cores", "3"]),
-    ] {
-        let file = folder.path().join("netmoth.yml");
-        std::fs::write(&file, text).unwrap();
-        for verb in ["run", "check"] {
-            refused(command(NETMOTH), &[verb, "-c", file.to_str().unwrap()], 2, &words);
-        }
-    }
-}
-
-#[test]
 fn a_database_that_does_not_answer_is_named_without_its_password() {
     let mut flows = command(NETMOTH);
     // Port 1 of the loopback: nothing listens there.
