@@ -1,9 +1,9 @@
 //! Before anything is held against these networks: do they carry what the tests take for granted?
 
-use crate::support::command::{SHORT, run};
+use crate::support::command::{SHORT, command, run};
 use crate::support::lab::{Host, Hub, HubShape, Wire};
 use crate::support::sender::{Job, Sender};
-use crate::support::{alone, frames, pcap, root, traffic};
+use crate::support::{alone, compare, frames, pcap, root, traffic};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -20,8 +20,20 @@ fn tcpdump_on_the_hub_sees_both_directions_of_everything() {
     traffic::programs(&hub, 1);
     traffic::rarities(&hub, 1);
     traffic::last(&hub);
-    let packets = pcap::read(&tcpdump.stop_after(traffic::is_last)).unwrap();
+    let file = tcpdump.stop_after(traffic::is_last);
+    let packets = pcap::read(&file).unwrap();
     let sums = pcap::sums(&packets);
+
+    // The tests' own reader against tshark: the length of every IP packet, in order.
+    let mut tshark = command("tshark");
+    tshark.args(["-n", "-T", "fields", "-E", "occurrence=f", "-e", "ip.len", "-e", "ipv6.plen", "-r"]).arg(&file);
+    let lengths = run(&mut tshark, SHORT).expect_success().stdout;
+    let lengths = lengths.lines().map(|line| match line.split_once('\t') {
+        Some(("", "")) | None => 0,
+        Some(("", v6)) => v6.parse::<u64>().unwrap() + 40,
+        Some((v4, _)) => v4.parse().unwrap(),
+    });
+    assert!(lengths.eq(packets.iter().map(|packet| packet.bytes)), "tshark reads other lengths");
 
     let address = |text: String| text.parse::<IpAddr>().unwrap();
     for (a, b) in [(Host::A.v4(1), Host::B.v4(1)), (Host::A.v6(1), Host::B.v6(1))] {
@@ -91,4 +103,15 @@ fn everything_that_the_sender_sends_arrives() {
     assert_eq!(sent.frames, 20 * size);
     let received: u64 = wire.script_tap("cat /sys/class/net/tap0/statistics/rx_packets").trim().parse().unwrap();
     assert_eq!(received, sent.frames, "sent within {:?}", sent.took);
+}
+
+#[test]
+fn times_are_read_exactly() {
+    for (text, nanoseconds) in [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2000-02-29T23:59:59.5Z", 951_868_799_500_000_000),
+        ("2026-11-27T15:49:33.123456789Z", 1_795_794_573_123_456_789),
+    ] {
+        assert_eq!(compare::nanoseconds(text), nanoseconds, "{text}");
+    }
 }
