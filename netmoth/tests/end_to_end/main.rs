@@ -1,0 +1,10 @@
+//! The sensor as a whole, on networks of namespaces, held against what others say of the same traffic. One module per
+//! promise; all of them need root, and tcpdump, curl, busybox, dnsmasq, dig, ping, iperf3 and ethtool.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod connections_are_counted_as_tcpdump_counts_them;
+mod it_ends_in_order;
+mod the_lab_is_what_it_says;
+mod users_are_told_what_is_wrong;
