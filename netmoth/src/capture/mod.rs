@@ -9,6 +9,7 @@
 //! of it while we look.
 
 mod error;
+pub mod file;
 mod handback;
 pub mod interface;
 mod link;

@@ -1,0 +1,76 @@
+//! A window on a stream: bytes are read in large pieces, looked at in place, and consumed.
+
+use std::io::{self, Read};
+
+/// Read from the stream at a time.
+const PIECE: usize = 1 << 20;
+
+pub(super) struct Buffer {
+    reader: Box<dyn Read>,
+    bytes: Vec<u8>,
+    /// First byte that is not consumed.
+    from: usize,
+    /// First byte behind what was read.
+    to: usize,
+    /// Bytes of the stream consumed before `bytes[0]`.
+    before: u64,
+}
+
+impl Buffer {
+    pub(super) fn new(reader: Box<dyn Read>) -> Self {
+        Self { reader, bytes: vec![0; PIECE], from: 0, to: 0, before: 0 }
+    }
+
+    /// What was read and not consumed.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.from..self.to]
+    }
+
+    /// Where [`Buffer::bytes`] begins in the buffer; stable until the next fill.
+    pub(super) fn position(&self) -> usize {
+        self.from
+    }
+
+    /// Bytes by position in the buffer.
+    pub(super) fn at(&self, start: usize, end: usize) -> &[u8] {
+        self.bytes.get(start..end).unwrap_or(&[])
+    }
+
+    /// Offset in the stream of the first byte that is not consumed.
+    pub(super) fn offset(&self) -> u64 {
+        self.before + self.from as u64
+    }
+
+    pub(super) fn consume(&mut self, count: usize) {
+        self.from = (self.from + count).min(self.to);
+    }
+
+    /// Makes at least `wanted` bytes available; false where the stream ends before.
+    pub(super) fn fill(&mut self, wanted: usize) -> io::Result<bool> {
+        if self.to - self.from >= wanted {
+            return Ok(true);
+        }
+        self.bytes.copy_within(self.from..self.to, 0);
+        self.before += self.from as u64;
+        self.to -= self.from;
+        self.from = 0;
+        if self.bytes.len() < wanted {
+            self.bytes.resize(wanted.next_multiple_of(PIECE), 0);
+        }
+        while self.to < wanted {
+            match self.reader.read(&mut self.bytes[self.to..]) {
+                Ok(0) => return Ok(false),
+                Ok(count) => self.to += count,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The stream from the first byte that is not consumed.
+    pub(super) fn into_reader(self) -> impl Read {
+        let unread = self.bytes[self.from..self.to].to_vec();
+        io::Cursor::new(unread).chain(self.reader)
+    }
+}

@@ -1,0 +1,205 @@
+//! Frames out of capture files: pcap and pcapng, plain or compressed with gzip, from a file or standard input.
+//!
+//! What enters: a byte stream. What leaves: batches of [`CapturedPacket`]s that borrow from one buffer, so that reading
+//! allocates nothing per packet. What it owns: that buffer, bounded by the largest record that is accepted.
+
+mod buffer;
+mod error;
+mod linktype;
+mod pcap;
+mod pcapng;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use super::BATCH;
+use crate::wire::LinkType;
+use buffer::Buffer;
+
+pub use error::FileError;
+
+/// One packet of a capture file, as long as its batch is in hand.
+#[derive(Clone, Copy, Debug)]
+pub struct CapturedPacket<'a> {
+    /// Link layer; `None` where the file names one that is not parsed.
+    pub link: Option<LinkType>,
+    /// The captured bytes.
+    pub data: &'a [u8],
+    /// Length on the wire, in bytes.
+    pub wire_len: u32,
+    /// Time stamp, nanoseconds since the Unix epoch.
+    pub wall_ns: i64,
+}
+
+/// Where a packet lies in the buffer.
+#[derive(Clone, Copy)]
+struct Located {
+    start: usize,
+    end: usize,
+    link: Option<LinkType>,
+    wire_len: u32,
+    wall_ns: i64,
+}
+
+/// What the next bytes of a file are.
+enum Step {
+    /// A packet; `usize` bytes of the stream are done with.
+    Packet(Located, usize),
+    /// Something without a packet in it.
+    Skip(usize),
+    /// Not there yet: this many bytes are needed at once.
+    Need(usize),
+}
+
+enum Format {
+    Pcap(pcap::Reader),
+    PcapNg(pcapng::Reader),
+}
+
+/// An open capture file.
+pub struct CaptureFile {
+    name: String,
+    buffer: Buffer,
+    format: Format,
+    packets: u64,
+    warned: Vec<u32>,
+}
+
+/// Magic number of gzip (RFC 1952 section 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+impl CaptureFile {
+    /// Opens a file; `-` is standard input.
+    ///
+    /// # Errors
+    /// A file that can't be read, or that is no capture file.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        if path.as_os_str() == "-" {
+            return Self::from_reader("standard input".into(), Box::new(io::stdin()));
+        }
+        let name = path.display().to_string();
+        let fail = |cause| FileError::Open { name: name.clone(), cause };
+        let file = File::open(path).map_err(fail)?;
+        if file.metadata().map_err(fail)?.is_dir() {
+            return Err(FileError::Folder { name });
+        }
+        Self::from_reader(name, Box::new(file))
+    }
+
+    /// Reads a capture from any stream; `name` stands in messages.
+    ///
+    /// # Errors
+    /// As [`CaptureFile::open`].
+    pub fn from_reader(name: String, reader: Box<dyn Read>) -> Result<Self, FileError> {
+        let mut buffer = Buffer::new(reader);
+        if buffer.fill(2).is_ok_and(|full| full) && buffer.bytes().starts_with(&GZIP) {
+            buffer = Buffer::new(Box::new(MultiGzDecoder::new(buffer.into_reader())));
+        }
+        // A file shorter than this is judged by what there is.
+        buffer.fill(24).map_err(|cause| FileError::Read { name: name.clone(), offset: 0, cause })?;
+        let format = match pcap::Reader::begin(buffer.bytes()) {
+            Some(Ok(reader)) => {
+                buffer.consume(24);
+                Format::Pcap(reader)
+            }
+            Some(Err(what)) => return Err(FileError::Unsupported { name, what }),
+            None if pcapng::Reader::recognises(buffer.bytes()) => Format::PcapNg(pcapng::Reader::default()),
+            None => return Err(FileError::not_a_capture(name, buffer.bytes())),
+        };
+        Ok(Self { name, buffer, format, packets: 0, warned: Vec::new() })
+    }
+
+    /// Hands the next packets, up to [`BATCH`], to `handle`. Returns false at the end of the file.
+    ///
+    /// # Errors
+    /// A file that ends inside a record or makes no sense from some offset on; what came before was handed over.
+    pub fn next_batch(&mut self, handle: impl FnOnce(&[CapturedPacket<'_>])) -> Result<bool, FileError> {
+        let none = Located { start: 0, end: 0, link: None, wire_len: 0, wall_ns: 0 };
+        let mut located = [none; BATCH];
+        let mut count = 0;
+        let mut failure = None;
+        while count < BATCH {
+            let step = match &mut self.format {
+                Format::Pcap(reader) => reader.step(self.buffer.bytes()),
+                Format::PcapNg(reader) => reader.step(self.buffer.bytes()),
+            };
+            match step {
+                Ok(Step::Packet(packet, done)) => {
+                    let base = self.buffer.position();
+                    located[count] = Located { start: packet.start + base, end: packet.end + base, ..packet };
+                    count += 1;
+                    self.buffer.consume(done);
+                }
+                Ok(Step::Skip(done)) => self.buffer.consume(done),
+                // Refilling moves bytes: hand over what borrows from them first.
+                Ok(Step::Need(_)) if count > 0 => break,
+                Ok(Step::Need(bytes)) => match self.buffer.fill(bytes) {
+                    Ok(true) => {}
+                    Ok(false) if self.buffer.bytes().is_empty() => return Ok(false),
+                    Ok(false) => return Err(self.truncated()),
+                    Err(cause) => return Err(self.unreadable(cause)),
+                },
+                Err(what) => {
+                    failure = Some(FileError::Damaged { name: self.name.clone(), offset: self.buffer.offset(), what });
+                    break;
+                }
+            }
+        }
+        self.hand_over(&located[..count], handle);
+        failure.map_or(Ok(true), Err)
+    }
+
+    fn hand_over(&mut self, located: &[Located], handle: impl FnOnce(&[CapturedPacket<'_>])) {
+        if located.is_empty() {
+            return;
+        }
+        self.packets += located.len() as u64;
+        self.warn_of_unsupported();
+        let mut packets = [CapturedPacket { link: None, data: &[], wire_len: 0, wall_ns: 0 }; BATCH];
+        for (packet, at) in packets.iter_mut().zip(located) {
+            let data = self.buffer.at(at.start, at.end);
+            *packet = CapturedPacket { link: at.link, data, wire_len: at.wire_len, wall_ns: at.wall_ns };
+        }
+        handle(&packets[..located.len()]);
+    }
+
+    /// Says once per link type that its packets are not tracked.
+    fn warn_of_unsupported(&mut self) {
+        let news = match &mut self.format {
+            Format::Pcap(reader) => reader.unsupported(),
+            Format::PcapNg(reader) => reader.unsupported(),
+        };
+        if let Some(number) = news
+            && !self.warned.contains(&number)
+        {
+            self.warned.push(number);
+            log::warn!(
+                "{}: packets of link type {} are counted, but not tracked: it is not parsed",
+                self.name,
+                linktype::name(number)
+            );
+        }
+    }
+
+    /// Packets handed over so far.
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    fn truncated(&self) -> FileError {
+        FileError::Truncated { name: self.name.clone(), packets: self.packets, offset: self.buffer.offset() }
+    }
+
+    fn unreadable(&self, cause: io::Error) -> FileError {
+        if cause.kind() == io::ErrorKind::UnexpectedEof {
+            return self.truncated();
+        }
+        FileError::Read { name: self.name.clone(), offset: self.buffer.offset(), cause }
+    }
+}
+
+#[cfg(test)]
+mod tests;
