@@ -115,8 +115,10 @@ impl PostgresStore {
 }
 
 /// True where the server judged the data itself (SQLSTATE classes 22 and 23), so that sending it again changes nothing. A row
-/// without a partition (23514) is not that: somebody dropped the partition, and the next connection makes it again.
+/// without a partition is not that, though its code (23514) is in the class and only the missing constraint's name tells:
+/// somebody dropped the partition, and the next connection makes it again.
 fn is_rejection(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| (code.starts_with("22") || code.starts_with("23")) && code != "23514")
+    let Some(error) = error.as_database_error() else { return false };
+    let Some(code) = error.code() else { return false };
+    code.starts_with("22") || (code.starts_with("23") && (code != "23514" || error.constraint().is_some()))
 }

@@ -126,7 +126,7 @@ mod tests {
             assert_eq!(heading.find(title), line.find(value), "{heading}{line}");
         }
         assert!(line.starts_with("2026-11-27 15:49:33.123    1.500s tcp "), "{line}");
-        assert!(line.contains(" 10/12    1000/20k SF     fin "), "{line}");
+        assert!(line.contains(" 10/12      1000/20k SF     fin "), "{line}");
     }
 
     #[test]
