@@ -1,5 +1,6 @@
 //! A PostgreSQL server of a test's own: made in a temporary folder, stopped and removed when the guard drops.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,7 +25,7 @@ impl PostgresServer {
                 std::env::var_os("CI").is_none(),
                 "PostgreSQL's server is not installed: apt-get install postgresql"
             );
-            println!("skipped: PostgreSQL's server is not installed");
+            let _ = writeln!(std::io::stderr(), "skipped: PostgreSQL's server is not installed");
             return None;
         };
         let folder = tempfile::Builder::new().prefix("nme-pg").tempdir().expect("a temporary folder");

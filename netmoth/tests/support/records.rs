@@ -39,7 +39,7 @@ pub(crate) fn record(n: u64) -> FlowRecord {
         src_tcp_flags: 0xff,
         dst_tcp_flags: 0x1b,
         conn_state: if odd { ConnState::Rstos0 } else { ConnState::SF },
-        history: if n % 5 == 0 { History::EMPTY } else { history },
+        history: if n.is_multiple_of(5) { History::EMPTY } else { history },
         tcp_rtt_us: odd.then_some(1_234),
         src_retransmits: 7,
         dst_retransmits: 8,

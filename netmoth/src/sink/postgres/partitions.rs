@@ -12,7 +12,7 @@ use crate::time::Instant;
 /// Days after today whose partitions exist.
 const DAYS_AHEAD: i64 = 3;
 /// The advisory lock under which sensors that share a database make partitions, one after the other.
-const LOCK: i64 = 0x6e65_746d_6f74_68;
+const LOCK: i64 = 0x006e_6574_6d6f_7468;
 
 /// The days whose partitions are known to exist, counted from the Unix epoch.
 #[derive(Debug, Default)]
