@@ -63,7 +63,7 @@ impl Reader {
             };
         }
         let length = u32_at(bytes, 4, self.big_endian).unwrap_or(0);
-        if length < 12 || length % 4 != 0 {
+        if length < 12 || !length.is_multiple_of(4) {
             return Err("a block whose length is impossible");
         }
         if !matches!(kind, SECTION | INTERFACE | PACKET | SIMPLE_PACKET | ENHANCED_PACKET) {
