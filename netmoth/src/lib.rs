@@ -8,8 +8,9 @@
 //! 4. [`worker`] is the loop that does these three on one pinned core, and hands batches of records on.
 //! 5. [`sink`] brings the batches into PostgreSQL, SQLite, JSON, CSV or a table on the terminal.
 //!
-//! Around them: [`time`] is the clock that all of it is told, [`metrics`] the fate of every frame and record,
-//! [`config`] the configuration file, and [`cli`] the commands.
+//! Two modules put them together: [`sensor`] for live capture, [`replay`] for files. Around them: [`time`] is the clock
+//! that all of it is told, [`metrics`] the fate of every frame and record, [`config`] the configuration file, [`cli`] the
+//! commands, [`check`] the questions to this host, [`logging`] and [`service`] what systemd hears of us.
 
 pub mod capture;
 pub mod flow;
@@ -17,7 +18,13 @@ pub mod sink;
 pub mod wire;
 pub mod worker;
 
+pub mod replay;
+pub mod sensor;
+
+pub mod check;
 pub mod cli;
 pub mod config;
+pub mod logging;
 pub mod metrics;
+pub mod service;
 pub mod time;

@@ -53,8 +53,6 @@ pub struct WorkerCounters {
     pub flows_open: Counter,
     /// Records emitted, by end reason.
     pub emitted: [Counter; EndReason::COUNT],
-    /// Records lost because the channel to the writer was full.
-    pub lost_channel_full: Counter,
     /// Nanoseconds spent on polls that brought frames.
     pub busy_ns: Counter,
     /// Polls, with and without frames; moves as long as the worker lives.
@@ -73,7 +71,6 @@ impl Default for WorkerCounters {
             flows_started: Counter::default(),
             flows_open: Counter::default(),
             emitted: std::array::from_fn(|_| Counter::default()),
-            lost_channel_full: Counter::default(),
             busy_ns: Counter::default(),
             polls: Counter::default(),
         }
@@ -93,7 +90,6 @@ impl WorkerCounters {
             flows_started: self.flows_started.get(),
             flows_open: self.flows_open.get(),
             emitted: std::array::from_fn(|i| self.emitted[i].get()),
-            lost_channel_full: self.lost_channel_full.get(),
             busy_ns: self.busy_ns.get(),
         }
     }
@@ -112,7 +108,6 @@ pub struct WorkerTotals {
     pub flows_started: u64,
     pub flows_open: u64,
     pub emitted: [u64; EndReason::COUNT],
-    pub lost_channel_full: u64,
     pub busy_ns: u64,
 }
 
@@ -150,7 +145,6 @@ impl std::iter::Sum for WorkerTotals {
             flows_started: a.flows_started + b.flows_started,
             flows_open: a.flows_open + b.flows_open,
             emitted: std::array::from_fn(|i| a.emitted[i] + b.emitted[i]),
-            lost_channel_full: a.lost_channel_full + b.lost_channel_full,
             busy_ns: a.busy_ns + b.busy_ns,
         })
     }

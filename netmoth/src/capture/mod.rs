@@ -28,6 +28,7 @@ mod umem;
 pub use error::CaptureError;
 pub use interface::Interface;
 pub use link::LinkEvent;
+pub(crate) use open::random;
 pub use open::{Capture, CaptureConfig, CaptureCounts};
 pub use plan::{PlannedSocket, plan};
 pub use program::{AttachPreference, ProgramError, XdpMode};

@@ -2,7 +2,29 @@
 //!
 //! What enters: [`Packet`](crate::wire::Packet)s with the [`Instant`](crate::time::Instant) of their arrival.
 //! What leaves: a [`FlowRecord`] per part of a connection. What it owns: the bounded table and its timers.
+//!
+//! [`FlowTable`] (`table`) finds a packet's `entry` by its `key` through the `index`, books it (`segment` and `tcp` for
+//! TCP), and lets `wheel` say when it is over. `fragments` gives later pieces of a datagram the ports of the first.
 
+mod config;
+mod entry;
+mod fragments;
+mod history;
+mod icmp;
+mod index;
+mod key;
+mod memory;
 mod record;
+mod segment;
+mod table;
+mod tcp;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod wheel;
 
+pub use config::{FlowConfig, FlowError, MAX_FLOWS, MAX_TIMEOUT, Timeouts};
+pub use key::FlowHash;
 pub use record::{ConnState, EndReason, FlowRecord, History, RecordSink, Tunnel};
+pub use table::FlowTable;

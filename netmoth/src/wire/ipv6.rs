@@ -7,6 +7,9 @@ use super::{Fragment, IpVersion, Packet, Reject};
 /// Length of the fixed header.
 const FIXED: usize = 40;
 
+/// "No Next Header" (RFC 8200 section 4.7).
+const NO_NEXT_HEADER: u8 = 59;
+
 /// Extension headers that are followed.
 const MAX_EXTENSIONS: usize = 10;
 
@@ -22,6 +25,8 @@ pub(super) fn parse(data: &[u8], offset: usize, wire_len: u32, packet: &mut Pack
     }
     let on_wire = (wire_len as usize).saturating_sub(offset);
     let total = match be16(ip, 4) {
+        // Nothing follows, and the header says so: the rest of the frame is link padding.
+        Some(0) if ip[6] == NO_NEXT_HEADER => FIXED,
         // A jumbogram (RFC 2675) or segmentation offload: the frame says it.
         Some(0) | None => on_wire,
         Some(length) => FIXED + usize::from(length),

@@ -97,6 +97,10 @@ fn bsd_loopback(data: &[u8]) -> Result<Network, Reject> {
 
 /// PPP (RFC 1661), with or without HDLC-like framing (RFC 1662), the protocol in two bytes or compressed to one.
 fn ppp(data: &[u8]) -> Result<Network, Reject> {
+    // LINKTYPE_PPP_HDLC also holds Cisco's framing: address 0x0f (unicast) or 0x8f (multicast), then an EtherType.
+    if let [0x0f | 0x8f, 0x00, ..] = data {
+        return tagged(data, be16(data, 2).ok_or(Reject::TruncatedLink)?, 4);
+    }
     let offset = if data.starts_with(&[0xff, 0x03]) { 2 } else { 0 };
     let first = *data.get(offset).ok_or(Reject::TruncatedLink)?;
     let (protocol, offset) = if first & 1 == 1 {

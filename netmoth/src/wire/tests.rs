@@ -170,6 +170,17 @@ fn a_length_of_zero_is_that_of_the_frame() {
 }
 
 #[test]
+fn padding_behind_an_ipv6_header_without_a_next_one_is_not_payload() {
+    let mut frame = tcp_v6(b"");
+    frame.truncate(54);
+    frame[18..20].fill(0);
+    frame[20] = 59;
+    frame.resize(60, 0);
+    let packet = ethernet(&frame).unwrap();
+    assert_eq!((packet.protocol, packet.ip_bytes, packet.payload_bytes), (59, 40, 0));
+}
+
+#[test]
 fn every_reason_to_reject_is_given_where_it_holds() {
     let plain = udp(b"x");
     let with = |at: usize, bytes: &[u8]| {
@@ -212,6 +223,7 @@ fn other_link_layers_lead_to_the_same_packet() {
         (LinkType::BsdLoopback, behind(&[0, 0, 0, 2])),
         (LinkType::Ppp, behind(&[0xff, 0x03, 0x00, 0x21])),
         (LinkType::Ppp, behind(&[0x21])),
+        (LinkType::Ppp, behind(&[0x8f, 0x00, 0x08, 0x00])),
         (LinkType::CiscoHdlc, behind(&[0x0f, 0x00, 0x08, 0x00])),
     ] {
         assert_eq!(parse(link, &data, data.len() as u32), Ok(wanted), "{link:?}");
@@ -248,6 +260,26 @@ proptest! {
     #[test]
     fn noise_never_panics(data in proptest::collection::vec(any::<u8>(), 0..200), link in 0..LINKS.len(), wire in 0u32..3000) {
         let _ = parse(LINKS[link], &data, wire);
+    }
+
+    #[test]
+    fn etherparse_agrees_on_the_checksum_of_every_ipv4_header(mut header in any::<[u8; 20]>(), options in proptest::collection::vec(any::<u8>(), 40), words in 0usize..11, flip in proptest::option::of(0usize..20)) {
+        header[0] = 0x40 | (5 + words as u8);
+        header[2..4].copy_from_slice(&[0x04, 0x00]);
+        header[6] &= 0x40;
+        header[7] = 0;
+        header[9] = 255;
+        let mut packet = header.to_vec();
+        packet.extend(&options[..words * 4]);
+        let sum = etherparse::Ipv4HeaderSlice::from_slice(&packet).unwrap().to_header().calc_header_checksum();
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        if let Some(at) = flip.filter(|at| !matches!(at, 0 | 2 | 3 | 6 | 7 | 9)) {
+            packet[at] ^= 0x10;
+        }
+        let wrong = flip.is_some_and(|at| !matches!(at, 0 | 2 | 3 | 6 | 7 | 9));
+        packet.resize(1024, 0);
+        let ours = parse(LinkType::RawIp, &packet, 1024).unwrap();
+        prop_assert_eq!(ours.bad_checksum, wrong);
     }
 
     #[test]

@@ -29,6 +29,8 @@ impl FileError {
     pub(super) fn not_a_capture(name: String, first: &[u8]) -> Self {
         let what = match first {
             [] => "it is empty".into(),
+            [0xd4, 0xc3, 0xb2, 0xa1, ..] | [0xa1, 0xb2, 0xc3, 0xd4, ..] => "it ends inside its pcap header".into(),
+            [0x4d, 0x3c, 0xb2, 0xa1, ..] | [0xa1, 0xb2, 0x3c, 0x4d, ..] => "it ends inside its pcap header".into(),
             [0x7f, b'E', b'L', b'F', ..] => "it is a program (ELF)".into(),
             [b'P', b'K', 3, 4, ..] => "it is a zip archive; unpack it first".into(),
             [0xfd, b'7', b'z', b'X', ..] => "it is compressed with xz; unpack it first: xz -d".into(),

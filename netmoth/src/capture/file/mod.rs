@@ -138,7 +138,7 @@ impl CaptureFile {
                 Ok(Step::Need(_)) if count > 0 => break,
                 Ok(Step::Need(bytes)) => match self.buffer.fill(bytes) {
                     Ok(true) => {}
-                    Ok(false) if self.buffer.bytes().is_empty() => return Ok(false),
+                    Ok(false) if self.buffer.bytes().is_empty() && !self.inside_a_block() => return Ok(false),
                     Ok(false) => return Err(self.truncated()),
                     Err(cause) => return Err(self.unreadable(cause)),
                 },
@@ -150,6 +150,11 @@ impl CaptureFile {
         }
         self.hand_over(&located[..count], handle);
         failure.map_or(Ok(true), Err)
+    }
+
+    /// Whether a block that is passed over has not come to its end yet.
+    fn inside_a_block(&self) -> bool {
+        matches!(&self.format, Format::PcapNg(reader) if reader.inside_a_block())
     }
 
     fn hand_over(&mut self, located: &[Located], handle: impl FnOnce(&[CapturedPacket<'_>])) {

@@ -12,6 +12,8 @@ const RECORD: usize = 16;
 pub(super) struct Reader {
     big_endian: bool,
     nanoseconds: bool,
+    /// Minor version: up to 2.3 writers put the length on the wire before the captured one.
+    minor: u16,
     link: Option<LinkType>,
     number: u32,
 }
@@ -28,10 +30,12 @@ impl Reader {
             [0x34, 0xcd, 0xb2, 0xa1] | [0xa1, 0xb2, 0xcd, 0x34] => return Some(Err("a modified pcap (Kuznetzov)")),
             _ => return None,
         };
+        let version = u32_at(bytes, 4, big_endian)?;
+        let minor = if big_endian { version as u16 } else { (version >> 16) as u16 };
         let network = u32_at(bytes, 20, big_endian)?;
         // The upper bits tell of a frame check sequence; the link type has 16.
         let number = network & 0xffff;
-        Some(Ok(Self { big_endian, nanoseconds, link: linktype::parsed(number), number }))
+        Some(Ok(Self { big_endian, nanoseconds, minor, link: linktype::parsed(number), number }))
     }
 
     pub(super) fn unsupported(&self) -> Option<u32> {
@@ -43,7 +47,11 @@ impl Reader {
             return Ok(Step::Need(RECORD));
         }
         let field = |offset| u32_at(bytes, offset, self.big_endian).unwrap_or(0);
-        let captured = field(8);
+        let (captured, wire_len) = match (field(8), field(12)) {
+            // As libpcap reads them: swapped before 2.3, and in 2.3 where the order would make no sense.
+            (first, second) if self.minor < 3 || (self.minor == 3 && first > second) => (second, first),
+            lengths => lengths,
+        };
         if captured > LONGEST {
             return Err("a record claims more than 16 MiB");
         }
@@ -57,7 +65,7 @@ impl Reader {
             end,
             link: self.link,
             // A record whose length on the wire is below what was captured was made by a careless tool.
-            wire_len: field(12).max(captured),
+            wire_len: wire_len.max(captured),
             wall_ns: i64::from(field(0)) * 1_000_000_000 + fraction,
         };
         Ok(Step::Packet(packet, end))

@@ -41,6 +41,10 @@ impl Reader {
             && matches!(bytes.get(8..12), Some([0x1a, 0x2b, 0x3c, 0x4d] | [0x4d, 0x3c, 0x2b, 0x1a]))
     }
 
+    pub(super) fn inside_a_block(&self) -> bool {
+        self.skip > 0
+    }
+
     pub(super) fn unsupported(&mut self) -> Option<u32> {
         self.unsupported.take()
     }

@@ -36,7 +36,10 @@ fn word(value: u32, big: bool) -> [u8; 4] {
 
 fn pcap(magic: u32, big: bool, link: u32, packets: &[(u32, u32, &[u8], u32)]) -> Vec<u8> {
     let mut file = word(magic, big).to_vec();
-    file.extend([0; 12]);
+    let half = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    file.extend(half(2));
+    file.extend(half(4));
+    file.extend([0; 8]);
     file.extend(word(65_535, big));
     file.extend(word(link, big));
     for (seconds, fraction, data, wire) in packets {
@@ -167,6 +170,34 @@ fn a_cut_file_gives_what_was_whole_and_says_where_it_ends() {
 }
 
 #[test]
+fn a_cut_inside_a_block_without_packets_is_a_cut() {
+    let mut file = section(false);
+    file.extend(interface(false, 1, 0, &[]));
+    file.extend(enhanced(false, 0, 1, b"whole", 5));
+    file.extend(block(5, false, &[0; 100]));
+    assert!(read(file.clone()).1.is_none());
+    file.truncate(file.len() - 20);
+    let (seen, error) = read(file);
+    assert_eq!(seen.len(), 1);
+    assert!(matches!(error, Some(FileError::Truncated { packets: 1, .. })), "{error:?}");
+}
+
+#[test]
+fn files_before_version_2_4_have_their_lengths_the_other_way_round() {
+    for big in [false, true] {
+        for minor in [2, 3] {
+            let mut file = pcap(0xa1b2_c3d4, big, 1, &[(1, 0, b"old", 1500)]);
+            file[6..8].copy_from_slice(&if big { [0, minor] } else { [minor, 0] });
+            file[32..36].copy_from_slice(&word(1500, big));
+            file[36..40].copy_from_slice(&word(3, big));
+            let (seen, error) = read(file);
+            assert!(error.is_none(), "{error:?}");
+            assert_eq!(seen, [(Some(LinkType::Ethernet), b"old".to_vec(), 1500, 1_000_000_000)]);
+        }
+    }
+}
+
+#[test]
 fn impossible_records_are_named_with_their_offset() {
     let mut file = pcap(0xa1b2_c3d4, false, 1, &[(1, 0, b"good", 4)]);
     file.extend([1, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0]);
@@ -182,6 +213,7 @@ fn impossible_records_are_named_with_their_offset() {
 fn what_is_no_capture_is_told_by_its_first_bytes() {
     let message = |bytes: &[u8]| read(bytes.to_vec()).1.unwrap().to_string();
     assert!(message(b"").contains("empty"));
+    assert!(message(&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0]).contains("inside its pcap header"));
     assert!(message(b"hello world, this is text").contains("text"));
     assert!(message(b"\x7fELF\x02\x01\x01").contains("ELF"));
     assert!(message(&[0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0]).contains("zstd -d"));

@@ -1,0 +1,98 @@
+//! `netmoth run`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::Args;
+
+use super::{Failure, configuration, sensor_name, store};
+use crate::capture::{AttachPreference, CaptureConfig, random};
+use crate::config::{Config, FrameSize, XdpModeKey};
+use crate::flow::{FlowConfig, Timeouts};
+use crate::sensor::{self, SensorConfig};
+use crate::sink::WriterConfig;
+
+/// Capture on an interface until SIGTERM or Ctrl-C, then store what is left and print a summary
+///
+/// Frames are taken by an XDP program and never reach the host's own stack: use a mirror or tap port without an
+/// address. Ends with exit status 0 after a signal, 1 where something failed.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Configuration file [default: /etc/netmoth/config_ebpf.yml where it exists]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Interface to capture on, instead of the configuration's
+    #[arg(short, long, value_name = "IFACE")]
+    interface: Option<String>,
+    /// Where records go: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let config = configuration(arguments.config)?;
+    let url = store(arguments.store.as_deref(), &config)?;
+    let Some(interface) = arguments.interface.or_else(|| config.interface.clone()) else {
+        return Err(Failure::Usage(anyhow!(
+            "no interface is named; give one with -i, or set interface: in the configuration"
+        )));
+    };
+    let capture = capture(&config, interface);
+    let mut writer = WriterConfig::new(url, sensor_name(&config));
+    writer.community_id_seed = config.community_id_seed;
+    writer.flush_interval = Duration::from_millis(config.writer.flush_interval_ms);
+    writer.max_waiting_records = config.writer.max_waiting_records;
+    let flow = flow(&config, config.max_flows.div_ceil(capture.workers as u32));
+    let status_interval = Duration::from_secs(config.status_interval);
+    let summary = sensor::run(SensorConfig { capture, flow, writer, status_interval })?;
+    write!(std::io::stderr().lock(), "{summary}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Workers: the smallest of the two limits and the CPUs that this process may use.
+fn workers(config: &Config) -> usize {
+    let allowed = core_affinity::get_core_ids().map_or(1, |cores| cores.len().max(1));
+    config.number_of_rings.min(config.max_cores).min(allowed)
+}
+
+pub(super) fn capture(config: &Config, interface: String) -> CaptureConfig {
+    CaptureConfig {
+        interface,
+        queues: config.queues.clone(),
+        workers: workers(config),
+        snapshot_length: config.snapshot_length,
+        zero_copy: config.zero_copy,
+        promiscuous: config.promiscuous,
+        exclusive: config.exclusive,
+        xdp_mode: match config.xdp_mode {
+            XdpModeKey::Auto => AttachPreference::Auto,
+            XdpModeKey::Native => AttachPreference::Native,
+            XdpModeKey::Generic => AttachPreference::Generic,
+        },
+        busy_poll_us: config.busy_poll,
+        frame_size: match config.frame_size {
+            FrameSize::Auto => None,
+            FrameSize::Bytes(bytes) => Some(bytes),
+        },
+        ring_size: config.ring_size,
+    }
+}
+
+/// The flow table of one worker.
+pub(super) fn flow(config: &Config, max_flows: u32) -> FlowConfig {
+    let mut flow = FlowConfig::new(max_flows, std::array::from_fn(|_| random()));
+    flow.timeouts = Timeouts {
+        tcp_established: Duration::from_secs(config.connection_timeout),
+        tcp_attempt: Duration::from_secs(config.timeouts.tcp_attempt),
+        tcp_closed: Duration::from_secs(config.timeouts.tcp_closed),
+        udp: Duration::from_secs(config.timeouts.udp),
+        icmp: Duration::from_secs(config.timeouts.icmp),
+        other: Duration::from_secs(config.timeouts.other),
+    };
+    flow.active_timeout = Duration::from_secs(config.active_timeout);
+    flow.key_vlan = config.vlan_in_key;
+    flow
+}

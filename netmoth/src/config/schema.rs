@@ -1,0 +1,226 @@
+//! Every key of the configuration, with its default.
+
+use serde::Deserialize;
+
+/// The configuration of `netmoth run`. Field names are the keys.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Network interface to capture on; `-i` overrides it.
+    pub interface: Option<String>,
+    /// How to capture.
+    pub strategy: String,
+    /// Workers and rings at most.
+    pub number_of_rings: usize,
+    /// CPU cores at most: one pinned worker each.
+    pub max_cores: usize,
+    /// Bytes of a frame that are looked at.
+    pub snapshot_length: u32,
+    /// Ask the driver for zero-copy.
+    pub zero_copy: bool,
+    /// Take frames that are not addressed to the interface.
+    pub promiscuous: bool,
+    /// Seconds without a packet after which an established TCP connection is over.
+    pub connection_timeout: u64,
+    /// Capture filter.
+    pub bpf: String,
+    /// The PostgreSQL server to store in.
+    pub postgres: Option<Postgres>,
+    /// Any store by its URL; instead of `postgres`.
+    pub store: Option<String>,
+    /// Take an interface that the host itself uses.
+    pub exclusive: bool,
+    /// Receive queues to capture; all where empty.
+    pub queues: Vec<u32>,
+    /// Where the XDP program runs.
+    pub xdp_mode: XdpModeKey,
+    /// Microseconds of busy polling; 0 for none.
+    pub busy_poll: u32,
+    /// Bytes of a UMEM frame.
+    pub frame_size: FrameSize,
+    /// Descriptors of a receive ring.
+    pub ring_size: u32,
+    /// Connections that are followed at a time, over all workers.
+    pub max_flows: u32,
+    /// Seconds after which a connection that goes on is reported in parts.
+    pub active_timeout: u64,
+    /// Seconds of silence after which other connections are over.
+    pub timeouts: Timeouts,
+    /// Whether equal addresses in different VLANs are different connections.
+    pub vlan_in_key: bool,
+    /// Name in the column `sensor`; the host's where it is missing.
+    pub sensor: Option<String>,
+    /// How records are written.
+    pub writer: WriterSection,
+    /// Seed of the Community ID.
+    pub community_id_seed: u16,
+    /// Seconds between status lines; 0 for none.
+    pub status_interval: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            interface: None,
+            strategy: "ebpf".into(),
+            number_of_rings: 4,
+            max_cores: 8,
+            snapshot_length: 65_536,
+            zero_copy: true,
+            promiscuous: true,
+            connection_timeout: 300,
+            bpf: String::new(),
+            postgres: None,
+            store: None,
+            exclusive: false,
+            queues: Vec::new(),
+            xdp_mode: XdpModeKey::Auto,
+            busy_poll: 0,
+            frame_size: FrameSize::Auto,
+            ring_size: 2048,
+            max_flows: 1_000_000,
+            active_timeout: 300,
+            timeouts: Timeouts::default(),
+            vlan_in_key: true,
+            sensor: None,
+            writer: WriterSection::default(),
+            community_id_seed: 0,
+            status_interval: 10,
+        }
+    }
+}
+
+/// Keys of the section `postgres`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Postgres {
+    /// Role.
+    pub user: String,
+    /// Its password; may be empty.
+    #[serde(default)]
+    pub password: String,
+    /// Database.
+    pub db: String,
+    /// `HOST` or `HOST:PORT`.
+    pub host: String,
+}
+
+impl std::fmt::Debug for Postgres {
+    /// Never shows the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { user, db, host, .. } = self;
+        f.debug_struct("Postgres").field("user", user).field("db", db).field("host", host).finish_non_exhaustive()
+    }
+}
+
+/// Keys of the section `timeouts`, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// TCP whose SYN was not answered.
+    pub tcp_attempt: u64,
+    /// TCP that was closed or reset.
+    pub tcp_closed: u64,
+    /// UDP.
+    pub udp: u64,
+    /// ICMP and ICMPv6.
+    pub icmp: u64,
+    /// Every other protocol.
+    pub other: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { tcp_attempt: 5, tcp_closed: 5, udp: 60, icmp: 60, other: 60 }
+    }
+}
+
+/// Keys of the section `writer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WriterSection {
+    /// Milliseconds that a record waits at most before it is stored.
+    pub flush_interval_ms: u64,
+    /// Records that wait in memory while the store is away.
+    pub max_waiting_records: usize,
+}
+
+impl Default for WriterSection {
+    fn default() -> Self {
+        Self { flush_interval_ms: 1_000, max_waiting_records: 1_000_000 }
+    }
+}
+
+/// Values of `xdp_mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpModeKey {
+    /// Native, else generic with a warning.
+    Auto,
+    /// Native or not at all.
+    Native,
+    /// Generic.
+    Generic,
+}
+
+/// Values of `frame_size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "serde_yaml::Value")]
+pub enum FrameSize {
+    /// By the MTU of the interface.
+    Auto,
+    /// 2048 or 4096 bytes.
+    Bytes(u32),
+}
+
+impl TryFrom<serde_yaml::Value> for FrameSize {
+    type Error = &'static str;
+
+    fn try_from(value: serde_yaml::Value) -> Result<Self, Self::Error> {
+        match (value.as_str(), value.as_u64()) {
+            (Some("auto"), _) => Ok(Self::Auto),
+            (_, Some(bytes @ (2048 | 4096))) => Ok(Self::Bytes(bytes as u32)),
+            _ => Err("must be auto, 2048 or 4096"),
+        }
+    }
+}
+
+/// Every key, sections with a dot: for suggestions, and for the test that holds config_ebpf.yml to it.
+pub(super) const KEYS: &[&str] = &[
+    "interface",
+    "strategy",
+    "number_of_rings",
+    "max_cores",
+    "snapshot_length",
+    "zero_copy",
+    "promiscuous",
+    "connection_timeout",
+    "bpf",
+    "postgres",
+    "postgres.user",
+    "postgres.password",
+    "postgres.db",
+    "postgres.host",
+    "store",
+    "exclusive",
+    "queues",
+    "xdp_mode",
+    "busy_poll",
+    "frame_size",
+    "ring_size",
+    "max_flows",
+    "active_timeout",
+    "timeouts",
+    "timeouts.tcp_attempt",
+    "timeouts.tcp_closed",
+    "timeouts.udp",
+    "timeouts.icmp",
+    "timeouts.other",
+    "vlan_in_key",
+    "sensor",
+    "writer",
+    "writer.flush_interval_ms",
+    "writer.max_waiting_records",
+    "community_id_seed",
+    "status_interval",
+];

@@ -1,0 +1,228 @@
+//! One connection in memory: the 128 bytes that every packet touches, and the rest, which few do.
+
+use super::history::{self, FLIP, INLINE, Letter};
+use super::key::Key;
+use super::record::{FlowRecord, History};
+use super::tcp::Sides;
+use super::wheel::Class;
+
+/// No round trip time was measured.
+pub(super) const NO_RTT: u32 = u32::MAX;
+
+/// What a packet reads and writes. Arrays are by side: 0 is the key's first endpoint.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(128))]
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) flow_id: i64,
+    /// First packet of this part, wall time.
+    pub(super) start_ns: i64,
+    /// Last packet, wall time.
+    pub(super) last_ns: i64,
+    /// What expiry counts from, monotonic milliseconds: the last packet, but for attempts and closed connections.
+    pub(super) last_tick: u32,
+    pub(super) packets: [u32; 2],
+    bytes_low: [u32; 2],
+    payload_low: [u32; 2],
+    bytes_high: [u16; 2],
+    payload_high: [u16; 2],
+    /// TCP: one past the highest sequence number seen.
+    pub(super) last_seq: [u32; 2],
+    /// Letters that each side has shown, by [`Letter::bit`]; other protocols use [`Letter::Data`] for "has sent".
+    pub(super) seen: [u16; 2],
+    pub(super) flags: [u8; 2],
+    /// TCP states, the side of the originator, the class.
+    packed: u16,
+    pub(super) part: u32,
+}
+
+const _: () = assert!(size_of::<Entry>() == 128);
+
+/// What steady traffic leaves alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cold {
+    pub(super) letters: [u64; 2],
+    /// Start of the active part, monotonic milliseconds.
+    pub(super) part_tick: u32,
+    pub(super) rtt_us: u32,
+    /// Retransmissions so far, and how many of them earlier parts have told.
+    pub(super) retransmits: [u32; 2],
+    pub(super) told: [u32; 2],
+    /// TCP: first sequence number.
+    pub(super) start_seq: [u32; 2],
+    /// TCP: sequence number of the last RST, relative to the start.
+    pub(super) last_reset: [u32; 2],
+    pub(super) zero_windows: [u16; 2],
+    pub(super) gaps: [u16; 2],
+    pub(super) count: u8,
+}
+
+const ORIGINATOR: u16 = 1 << 12;
+const CLASS_SHIFT: u16 = 13;
+
+impl Entry {
+    /// A connection without packets; `side` sent its first packet, or the answer to it where `flipped`.
+    pub(super) fn new(key: Key, flow_id: i64, originator: usize) -> Self {
+        Self {
+            key,
+            flow_id,
+            start_ns: 0,
+            last_ns: i64::MIN,
+            last_tick: 0,
+            packets: [0; 2],
+            bytes_low: [0; 2],
+            payload_low: [0; 2],
+            bytes_high: [0; 2],
+            payload_high: [0; 2],
+            last_seq: [0; 2],
+            seen: [0; 2],
+            flags: [0; 2],
+            packed: if originator == 1 { ORIGINATOR } else { 0 },
+            part: 0,
+        }
+    }
+
+    /// The side of the originator.
+    pub(super) fn originator(&self) -> usize {
+        usize::from(self.packed & ORIGINATOR != 0)
+    }
+
+    /// Swaps originator and responder.
+    pub(super) fn flip(&mut self) {
+        self.packed ^= ORIGINATOR;
+    }
+
+    pub(super) fn class(&self) -> Class {
+        Class::from_bits((self.packed >> CLASS_SHIFT) as u8)
+    }
+
+    pub(super) fn set_class(&mut self, class: Class) {
+        self.packed = self.packed & !(3 << CLASS_SHIFT) | u16::from(class as u8) << CLASS_SHIFT;
+    }
+
+    pub(super) fn sides(&self) -> Sides {
+        Sides::from_bits(self.packed & Sides::MASK)
+    }
+
+    pub(super) fn set_sides(&mut self, sides: Sides) {
+        self.packed = self.packed & !Sides::MASK | sides.bits();
+    }
+
+    /// Counts one packet of `side`.
+    #[inline]
+    pub(super) fn count(&mut self, side: usize, bytes: u32, payload: u32) {
+        self.packets[side] += 1;
+        add(&mut self.bytes_low[side], &mut self.bytes_high[side], bytes);
+        add(&mut self.payload_low[side], &mut self.payload_high[side], payload);
+    }
+
+    /// Whether one more packet might not fit: a part then ends early.
+    #[inline]
+    pub(super) fn is_full(&self, side: usize) -> bool {
+        self.packets[side] == u32::MAX || self.bytes_high[side] == u16::MAX
+    }
+
+    pub(super) fn bytes(&self, side: usize) -> u64 {
+        u64::from(self.bytes_high[side]) << 32 | u64::from(self.bytes_low[side])
+    }
+
+    pub(super) fn payload(&self, side: usize) -> u64 {
+        u64::from(self.payload_high[side]) << 32 | u64::from(self.payload_low[side])
+    }
+
+    /// Begins the next part: counters and flags are per part, states and history go on.
+    pub(super) fn next_part(&mut self) {
+        self.part = self.part.saturating_add(1);
+        self.packets = [0; 2];
+        self.bytes_low = [0; 2];
+        self.bytes_high = [0; 2];
+        self.payload_low = [0; 2];
+        self.payload_high = [0; 2];
+        self.flags = [0; 2];
+    }
+
+    /// Whether this part has no packet yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.packets == [0; 2]
+    }
+}
+
+fn add(low: &mut u32, high: &mut u16, bytes: u32) {
+    let (sum, carry) = low.overflowing_add(bytes);
+    *low = sum;
+    *high = high.saturating_add(u16::from(carry));
+}
+
+impl Cold {
+    pub(super) const NEW: Self = Self {
+        letters: [0; 2],
+        part_tick: 0,
+        rtt_us: NO_RTT,
+        retransmits: [0; 2],
+        told: [0; 2],
+        start_seq: [0; 2],
+        last_reset: [0; 2],
+        zero_windows: [0; 2],
+        gaps: [0; 2],
+        count: 0,
+    };
+
+    /// Appends a letter; what does not fit is not kept.
+    pub(super) fn push(&mut self, letter: Letter, responder: bool) {
+        self.push_code(letter.code(responder));
+    }
+
+    /// Notes that the direction was flipped.
+    pub(super) fn push_flip(&mut self) {
+        self.push_code(FLIP);
+    }
+
+    fn push_code(&mut self, code: u8) {
+        if usize::from(self.count) < INLINE {
+            history::put(&mut self.letters, usize::from(self.count), code);
+            self.count += 1;
+        }
+    }
+
+    pub(super) fn history(&self) -> History {
+        let mut history = History::EMPTY;
+        history::unpack(&self.letters, usize::from(self.count), &mut history);
+        history
+    }
+
+    /// Retransmissions of `side` that no part has told yet.
+    pub(super) fn news(&self, side: usize) -> u32 {
+        self.retransmits[side] - self.told[side]
+    }
+}
+
+/// Addresses and ports of a record.
+pub(super) fn fill_ends(record: &mut FlowRecord, key: &Key, originator: usize) {
+    let responder = 1 - originator;
+    let ip = |side| {
+        let address = key.address(side);
+        if key.is_v4() {
+            std::net::IpAddr::from([address[12], address[13], address[14], address[15]])
+        } else {
+            std::net::IpAddr::from(address)
+        }
+    };
+    record.src_ip = ip(originator);
+    record.dst_ip = ip(responder);
+    record.src_port = key.port(originator);
+    record.dst_port = key.dst_port(responder);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_counters_carry_past_32_bits() {
+        let (mut low, mut high) = (0, 0);
+        for _ in 0..10 {
+            add(&mut low, &mut high, u32::MAX);
+        }
+        assert_eq!(u64::from(high) << 32 | u64::from(low), 10 * u64::from(u32::MAX));
+    }
+}

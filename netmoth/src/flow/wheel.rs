@@ -1,0 +1,192 @@
+//! Timers: a wheel of slots, each a list of the entries that may be due then.
+//!
+//! It re-files lazily: a packet only writes its entry's time, and an entry that turns out not to be due when its slot
+//! comes is filed again. There is one wheel per [`Class`], so that a full table finds whom to evict without a search.
+
+use super::config::FlowError;
+use super::memory::reserve;
+
+/// Who goes first when the table is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Class {
+    /// Over, and lingering for late packets.
+    Closed,
+    /// Nobody has answered yet.
+    HalfOpen,
+    /// Both sides have spoken, or it was met in the middle.
+    Open,
+}
+
+impl Class {
+    /// In the order of eviction.
+    pub(super) const ALL: [Self; 3] = [Self::Closed, Self::HalfOpen, Self::Open];
+
+    pub(super) fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            0 => Self::Closed,
+            1 => Self::HalfOpen,
+            _ => Self::Open,
+        }
+    }
+}
+
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+/// Slots of a wheel, a power of two.
+const SLOTS: u32 = 2048;
+
+/// Milliseconds of one slot, as a shift: 128 ms, so that a wheel reaches 262 seconds.
+const SHIFT: u32 = 7;
+
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    next: u32,
+    previous: u32,
+}
+
+/// The wheels with the links of all entries.
+pub(super) struct Wheels {
+    links: Vec<Link>,
+    /// Slot of each entry: `class × SLOTS + slot`.
+    places: Vec<u16>,
+    heads: Vec<u32>,
+    /// A bit per slot that is not empty.
+    filled: Vec<u64>,
+    /// The slot that was visited last, as an absolute number that wraps.
+    visited: u32,
+    begun: bool,
+}
+
+const WORDS: usize = SLOTS as usize / 64;
+
+impl Wheels {
+    pub(super) fn new(max_flows: u32) -> Result<Self, FlowError> {
+        let mut links = reserve(max_flows as usize, max_flows)?;
+        links.resize(max_flows as usize, Link { next: NONE, previous: NONE });
+        let mut places = reserve(max_flows as usize, max_flows)?;
+        places.resize(max_flows as usize, 0);
+        let all = SLOTS as usize * Class::ALL.len();
+        Ok(Self { links, places, heads: vec![NONE; all], filled: vec![0; all / 64], visited: 0, begun: false })
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of_val(self.links.as_slice()) + size_of_val(self.places.as_slice())
+    }
+
+    /// Files an entry that is due at `due` (milliseconds): in the slot after its time, so that it is due when visited.
+    pub(super) fn file(&mut self, entry: u32, class: Class, due: u32) {
+        let slot = due >> SHIFT;
+        // Due within the slot that is being visited, or overdue: the next one. Beyond the wheel's reach: its end.
+        let ahead = slot.wrapping_sub(self.visited) & (u32::MAX >> SHIFT);
+        let ahead = if ahead > (u32::MAX >> SHIFT) / 2 { 1 } else { ahead.saturating_add(1).clamp(1, SLOTS - 1) };
+        let place = class as usize * SLOTS as usize + (self.visited.wrapping_add(ahead) & (SLOTS - 1)) as usize;
+        let head = self.heads[place];
+        self.links[entry as usize] = Link { next: head, previous: NONE };
+        if head != NONE {
+            self.links[head as usize].previous = entry;
+        }
+        self.heads[place] = entry;
+        self.filled[place / 64] |= 1 << (place % 64);
+        self.places[entry as usize] = place as u16;
+    }
+
+    /// Entries that can be filed at a time.
+    pub(super) fn capacity(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Takes an entry out.
+    pub(super) fn remove(&mut self, entry: u32) {
+        let Link { next, previous } = self.links[entry as usize];
+        if next != NONE {
+            self.links[next as usize].previous = previous;
+        }
+        if previous != NONE {
+            self.links[previous as usize].next = next;
+        } else {
+            let place = usize::from(self.places[entry as usize]);
+            self.heads[place] = next;
+            if next == NONE {
+                self.filled[place / 64] &= !(1 << (place % 64));
+            }
+        }
+    }
+
+    /// Whether `now` (milliseconds) has passed into a slot that was not visited yet.
+    #[inline]
+    pub(super) fn is_due(&self, now: u32) -> bool {
+        !self.begun || self.visited != now >> SHIFT
+    }
+
+    /// Moves on by one slot towards `now`; false where the wheel stands at `now`. A long silence skips to the wheel's
+    /// last turn: every slot is still visited once.
+    pub(super) fn turn(&mut self, now: u32) -> bool {
+        let target = now >> SHIFT;
+        if !self.begun {
+            self.begun = true;
+            self.visited = target;
+            return false;
+        }
+        let behind = target.wrapping_sub(self.visited) & (u32::MAX >> SHIFT);
+        if behind == 0 || behind > (u32::MAX >> SHIFT) / 2 {
+            return false;
+        }
+        let step = if behind > SLOTS { behind - SLOTS + 1 } else { 1 };
+        self.visited = self.visited.wrapping_add(step) & (u32::MAX >> SHIFT);
+        true
+    }
+
+    /// Takes the list of the slot that is visited now, of one class: its first entry, for [`Wheels::following`].
+    pub(super) fn take_slot(&mut self, class: Class) -> Option<u32> {
+        let place = class as usize * SLOTS as usize + (self.visited & (SLOTS - 1)) as usize;
+        let head = std::mem::replace(&mut self.heads[place], NONE);
+        self.filled[place / 64] &= !(1 << (place % 64));
+        (head != NONE).then_some(head)
+    }
+
+    /// The entry behind `entry` in a list that was taken; ask before `entry` is filed again.
+    pub(super) fn following(&self, entry: u32) -> Option<u32> {
+        let next = self.links[entry as usize].next;
+        (next != NONE).then_some(next)
+    }
+
+    /// The entry of `class` that is filed nearest to its expiry: at most 33 words are looked at.
+    pub(super) fn nearest(&self, class: Class) -> Option<u32> {
+        let base = class as usize * WORDS;
+        let first = (self.visited.wrapping_add(1) & (SLOTS - 1)) as usize;
+        let words = &self.filled[base..base + WORDS];
+        for step in 0..=WORDS {
+            let index = (first / 64 + step) % WORDS;
+            let mut word = words[index];
+            if step == 0 {
+                word &= u64::MAX << (first % 64);
+            } else if step == WORDS {
+                word &= !(u64::MAX << (first % 64));
+            }
+            if word != 0 {
+                let place = class as usize * SLOTS as usize + index * 64 + word.trailing_zeros() as usize;
+                return Some(self.heads[place]);
+            }
+        }
+        None
+    }
+
+    /// All filed entries, for checks.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> Vec<u32> {
+        let mut found = Vec::new();
+        for head in &self.heads {
+            let mut entry = *head;
+            let mut before = NONE;
+            while entry != NONE {
+                assert_eq!(self.links[entry as usize].previous, before, "links of {entry} both ways");
+                found.push(entry);
+                before = entry;
+                entry = self.links[entry as usize].next;
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,271 @@
+//! `netmoth run`: builds the pipeline, watches over it, and takes it down in the order that loses nothing.
+//!
+//! Up: store, rings, workers, then the XDP program. Down: the program first, so that no frame comes any more; then the
+//! workers empty their rings and end their connections; then the writer stores what they sent; then the sums.
+
+mod crew;
+mod signals;
+mod status;
+mod summary;
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use log::{debug, error, info, warn};
+use netmoth_shared::fate::Fate;
+
+use crate::capture::{Capture, CaptureConfig, CaptureCounts, CaptureError, LinkEvent};
+use crate::flow::{FlowConfig, FlowError};
+use crate::service::Service;
+use crate::sink::{StoreError, Writer, WriterConfig};
+
+use crew::Crew;
+
+pub use summary::{KernelSide, Labelled, Summary, WriterSide, grouped};
+
+/// How long the writer may take to store the last records: with the workers' drain it stays below the ten seconds that
+/// an orderly stop may take.
+const STORE_DEADLINE: Duration = Duration::from_secs(7);
+
+/// How long the workers may take to empty rings and table.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Without a frame for this long after the start, the log says what was checked.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// What `netmoth run` is told.
+#[derive(Debug)]
+pub struct SensorConfig {
+    /// Interface and rings.
+    pub capture: CaptureConfig,
+    /// One worker's share of the flow table; `worker` is filled in for each.
+    pub flow: FlowConfig,
+    /// The store.
+    pub writer: WriterConfig,
+    /// Between two status lines; zero for none.
+    pub status_interval: Duration,
+}
+
+/// Why the sensor did not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum SensorError {
+    /// Interface, rings or program.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The table's memory.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A thread could not be started.
+    #[error("the system gave no thread for {what}: {source}; raise TasksMax= or the limit on processes")]
+    Thread {
+        /// Which one.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The interface went away.
+    #[error("interface {0} was removed while capturing; plug it in again (or create it) and start Netmoth anew")]
+    Removed(String),
+    /// A worker ended by itself.
+    #[error("worker {0} ended before it was told to; this is a defect, please report the lines above")]
+    WorkerEnded(usize),
+    /// A second signal.
+    #[error("left at once on a second signal; {0} records were not yet in the store")]
+    Abandoned(u64),
+}
+
+/// Captures until a signal asks to stop, then drains. Returns the account of the run.
+///
+/// # Errors
+/// Whatever keeps it from starting, an interface that was removed, or a second signal; what was captured until then
+/// is stored first wherever that is still possible.
+pub fn run(config: SensorConfig) -> Result<Summary, SensorError> {
+    let signals = signals::watch().map_err(|source| SensorError::Thread { what: "signals", source })?;
+    let writer = Writer::start(config.writer.clone())?;
+    let (mut capture, sources) = Capture::open(&config.capture)?;
+    let crew = Crew::start(sources, &config, &writer)?;
+    let links = capture.watch_link()?;
+    capture.attach()?;
+    let mut sensor = Sensor {
+        capture,
+        crew,
+        writer,
+        signals,
+        links,
+        service: Service::from_environment(),
+        started: Instant::now(),
+        status_interval: config.status_interval,
+    };
+    info!("capturing on {}", sensor.capture.describe());
+    sensor.service.ready(&format!("capturing on {}", sensor.capture.describe()));
+    let ended = sensor.watch();
+    sensor.finish(ended)
+}
+
+/// The running pipeline as the main thread sees it.
+struct Sensor {
+    capture: Capture,
+    crew: Crew,
+    writer: Writer,
+    signals: Receiver<i32>,
+    links: Receiver<LinkEvent>,
+    service: Service,
+    started: Instant,
+    status_interval: Duration,
+}
+
+impl Sensor {
+    /// Waits for the end: a signal, a removed interface, a worker that died. Meanwhile: status, watchdog, silence.
+    fn watch(&mut self) -> Result<(), SensorError> {
+        let tick = Duration::from_millis(250);
+        let mut before = (Instant::now(), self.moment());
+        let mut silence_told = false;
+        loop {
+            crossbeam_channel::select! {
+                recv(self.signals) -> signal => {
+                    let name = signal.map_or("a signal", signals::name);
+                    info!("{name}: draining; a second signal leaves at once");
+                    return Ok(());
+                }
+                recv(self.links) -> event => self.link_event(event.ok())?,
+                default(tick) => {}
+            }
+            self.crew.check()?;
+            if self.crew.alive() {
+                self.service.watchdog();
+            }
+            if !silence_told && self.started.elapsed() >= SILENCE {
+                silence_told = true;
+                self.explain_silence();
+            }
+            if !self.status_interval.is_zero() && before.0.elapsed() >= self.status_interval {
+                let now = (Instant::now(), self.moment());
+                let line = status::line(&before.1, &now.1, now.0 - before.0);
+                info!("{line}");
+                self.service.status(&line);
+                before = now;
+            }
+        }
+    }
+}
+
+impl Sensor {
+    /// The numbers that a status line compares.
+    fn moment(&self) -> status::Moment {
+        let counts = self.capture.counts().unwrap_or_default();
+        let writer = self.writer.counters().report();
+        status::Moment {
+            workers: self.crew.totals(),
+            kernel_drops: counts.sockets.dropped + counts.sockets.ring_full,
+            committed: writer.committed,
+            waiting: writer.waiting,
+            writer_lost: writer.lost_total(),
+        }
+    }
+
+    fn link_event(&self, event: Option<LinkEvent>) -> Result<(), SensorError> {
+        let name = &self.capture.interface().name;
+        match event {
+            Some(LinkEvent::Down) => warn!("interface {name} is down or lost its carrier; waiting for it to come back"),
+            Some(LinkEvent::Up) => info!("interface {name} is up again, capture goes on"),
+            Some(LinkEvent::Removed) => return Err(SensorError::Removed(name.clone())),
+            None => debug!("the link watch has ended"),
+        }
+        Ok(())
+    }
+
+    /// It runs and no packet arrives: says what was checked, and what is left to look at.
+    fn explain_silence(&self) {
+        if self.crew.totals().frames > 0 {
+            return;
+        }
+        let interface = self.capture.interface();
+        let counts = self.capture.counts().unwrap_or_default();
+        let seen: u64 = counts.fates.iter().sum();
+        let verdict = if seen == 0 {
+            format!(
+                "the program has seen no frame at all. Is {} the right port, and does the mirror or tap feed it? \
+                 ip -s link show {} counts what the driver receives",
+                interface.name, interface.name
+            )
+        } else {
+            format!("the program has seen {seen} frames, but none reached a worker: {}", lost_before_workers(&counts))
+        };
+        let seconds = SILENCE.as_secs();
+        warn!(
+            "no packet in {seconds} s on {}: the link is up, the program attached; {verdict}",
+            self.capture.describe()
+        );
+    }
+
+    /// Takes everything down in order, whatever ended the watch.
+    fn finish(mut self, ended: Result<(), SensorError>) -> Result<Summary, SensorError> {
+        self.service.stopping();
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.capture.detach();
+        self.crew.drain(DRAIN_DEADLINE);
+        let headline = format!("{seconds:.1} s on {}", self.capture.describe());
+        let counts = self.capture.counts().unwrap_or_default();
+        let workers = self.crew.totals();
+        // The capture's descriptors close here; what they counted was read above.
+        drop(self.capture);
+        let writer = store_rest(self.writer, &self.signals)?;
+        let summary = Summary { headline, seconds, kernel: Some(kernel_side(&counts)), workers, writer: Some(writer) };
+        if !summary.exact() {
+            error!(
+                "the sums below do not hold: frames or records went missing uncounted; this is a defect, please report it"
+            );
+        }
+        debug!(target: "netmoth::summary", "summary-json {}", summary.to_json());
+        match ended {
+            Ok(()) => Ok(summary),
+            Err(cause) => {
+                info!("{summary}");
+                Err(cause)
+            }
+        }
+    }
+}
+
+/// Waits for the writer to store what the workers sent; a second signal leaves at once.
+fn store_rest(writer: Writer, signals: &Receiver<i32>) -> Result<WriterSide, SensorError> {
+    let counters = writer.counters();
+    let (done, finished) = crossbeam_channel::bounded(1);
+    let thread = std::thread::Builder::new().name("finish".into()).spawn(move || {
+        let _ = done.send(writer.finish(STORE_DEADLINE));
+    });
+    thread.map_err(|source| SensorError::Thread { what: "the last records", source })?;
+    crossbeam_channel::select! {
+        recv(finished) -> report => {
+            Ok(WriterSide::from(report.unwrap_or_else(|_| counters.report())))
+        }
+        recv(signals) -> _ => Err(SensorError::Abandoned(counters.waiting())),
+    }
+}
+
+fn kernel_side(counts: &CaptureCounts) -> KernelSide {
+    let passed = Fate::ALL.iter().filter(|fate| fate.is_pass());
+    let mut dropped = Vec::new();
+    // `dropped` counts frames without a buffer and frames too long for one; an empty fill ring is a reason, not a sum.
+    if counts.sockets.dropped > 0 {
+        let empty = counts.sockets.fill_ring_empty > 0;
+        dropped.push((if empty { "fill_ring_empty_or_too_long" } else { "too_long" }, counts.sockets.dropped));
+    }
+    if counts.sockets.ring_full > 0 {
+        dropped.push(("rx_ring_full", counts.sockets.ring_full));
+    }
+    KernelSide {
+        redirected: counts.fates[Fate::Redirected as usize],
+        passed: passed.map(|fate| (fate.label(), counts.fates[*fate as usize])).filter(|(_, n)| *n > 0).collect(),
+        dropped,
+    }
+}
+
+fn lost_before_workers(counts: &CaptureCounts) -> String {
+    let side = kernel_side(counts);
+    let all: Vec<String> = side.passed.iter().chain(&side.dropped).map(|(label, n)| format!("{label} {n}")).collect();
+    if all.is_empty() { "they wait in the rings".into() } else { all.join(", ") }
+}
