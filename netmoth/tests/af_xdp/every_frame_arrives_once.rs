@@ -69,7 +69,8 @@ fn the_parser_sees_as_much_as_the_snapshot_length_says_and_is_told_the_whole() {
     assert_eq!(ended.workers[0][3].data, numbered(7, 1514)[..96]);
 }
 
-/// Two hundred times as many frames as there is memory for: a frame that is not given back, or given back twice, shows.
+/// More than a hundred times as many frames as there is memory for: one that is not given back, or given back twice,
+/// shows.
 #[test]
 fn workers_that_share_a_queue_get_each_frame_once_and_their_memory_never_runs_out() {
     const ROUNDS: u64 = 50;
