@@ -50,7 +50,7 @@ impl Interface {
             index,
             mtu: attribute(link, |a| if let LinkAttribute::Mtu(mtu) = a { Some(*mtu) } else { None }).unwrap_or(1500),
             driver: driver(name),
-            queues: receive_queues(name),
+            queues: receive_queues(name, link),
             running: running(link),
             addresses: addresses(index)?,
             default_route: default_route(index)?,
@@ -90,6 +90,11 @@ fn attribute<T>(link: &LinkMessage, pick: impl Fn(&LinkAttribute) -> Option<T>) 
 /// Administratively up, with a carrier. The flags say it at once; the operational state follows up to a second later.
 pub(super) fn running(link: &LinkMessage) -> bool {
     link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp)
+}
+
+/// Whether the interface runs at this moment; `None` where it is gone.
+pub(super) fn running_now(index: u32) -> Result<Option<bool>, CaptureError> {
+    Ok(links()?.iter().find(|link| link.header.index == index).map(running))
 }
 
 fn addresses(index: u32) -> Result<Vec<IpAddr>, CaptureError> {
@@ -145,10 +150,13 @@ fn driver(name: &str) -> String {
     "unknown".into()
 }
 
-fn receive_queues(name: &str) -> u32 {
+/// The queues in use, which sysfs alone lists; the kernel's message counts those that the driver has room for, which is
+/// right for most and never too few.
+fn receive_queues(name: &str, link: &LinkMessage) -> u32 {
     let folder = Path::new("/sys/class/net").join(name).join("queues");
-    let entries = fs::read_dir(folder).map(|entries| {
-        entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count()
+    let used = fs::read_dir(folder).map(|entries| {
+        entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count() as u32
     });
-    entries.unwrap_or(1).max(1) as u32
+    let room = || attribute(link, |a| if let LinkAttribute::NumRxQueues(count) = a { Some(*count) } else { None });
+    used.ok().or_else(room).unwrap_or(1).max(1)
 }

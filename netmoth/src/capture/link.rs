@@ -28,11 +28,14 @@ pub enum LinkEvent {
 pub(super) fn watch(index: u32, running: bool) -> Result<(LinkWatch, Receiver<LinkEvent>), CaptureError> {
     let socket = netlink::link_events().map_err(CaptureError::netlink)?;
     let (sender, receiver) = unbounded();
+    let mut news = News { index, running, sender };
+    // What changed between the look at the interface and this subscription sent its message to nobody.
+    news.look_again()?;
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&stop);
     thread::Builder::new()
         .name("link-watch".into())
-        .spawn(move || listen(&socket, index, running, &sender, &seen))
+        .spawn(move || listen(&socket, &mut news, &seen))
         .map_err(CaptureError::netlink)?;
     Ok((LinkWatch { stop }, receiver))
 }
@@ -48,32 +51,57 @@ impl Drop for LinkWatch {
     }
 }
 
-fn listen(socket: &netlink_sys::Socket, index: u32, mut running: bool, sender: &Sender<LinkEvent>, stop: &AtomicBool) {
+/// What was last reported of the interface, and to whom.
+struct News {
+    index: u32,
+    running: bool,
+    sender: Sender<LinkEvent>,
+}
+
+impl News {
+    /// Reports a state that differs from the last one. A receiver that is gone is no reason to stop: the guard that ends
+    /// the watch goes with it.
+    fn is_running(&mut self, now: bool) {
+        if now != self.running {
+            self.running = now;
+            self.sender.send(if now { LinkEvent::Up } else { LinkEvent::Down }).ok();
+        }
+    }
+
+    fn is_gone(&self) {
+        self.sender.send(LinkEvent::Removed).ok();
+    }
+
+    /// Asks the kernel, where its messages may have been missed.
+    fn look_again(&mut self) -> Result<(), CaptureError> {
+        match interface::running_now(self.index)? {
+            Some(running) => self.is_running(running),
+            None => self.is_gone(),
+        }
+        Ok(())
+    }
+}
+
+fn listen(socket: &netlink_sys::Socket, news: &mut News, stop: &AtomicBool) {
     let mut sleeper = PollSet::new([socket.as_raw_fd()]);
     while !stop.load(Ordering::Relaxed) {
         if !sleeper.wait(500) {
             continue;
         }
-        // ENOBUFS: the kernel had more news than room. The next change comes through again.
         let Ok(messages) = netlink::receive(socket) else {
-            warn!("the link watch missed messages of the kernel");
+            // ENOBUFS: the kernel had more news than room, the one that matters perhaps among them.
+            if let Err(error) = news.look_again() {
+                warn!("the link watch missed messages of the kernel: {error}");
+            }
             continue;
         };
         for message in messages {
-            let event = match message {
-                RouteNetlinkMessage::DelLink(link) if link.header.index == index => Some(LinkEvent::Removed),
-                RouteNetlinkMessage::NewLink(link) if link.header.index == index => {
-                    let now = interface::running(&link);
-                    let changed = now != running;
-                    running = now;
-                    changed.then_some(if now { LinkEvent::Up } else { LinkEvent::Down })
+            match message {
+                RouteNetlinkMessage::DelLink(link) if link.header.index == news.index => news.is_gone(),
+                RouteNetlinkMessage::NewLink(link) if link.header.index == news.index => {
+                    news.is_running(interface::running(&link));
                 }
-                _ => None,
-            };
-            if let Some(event) = event
-                && sender.send(event).is_err()
-            {
-                return;
+                _ => {}
             }
         }
     }

@@ -277,28 +277,18 @@ impl Setup<'_> {
         let frames = frames(self.config, sockets.len() as u32);
         let area = Arc::new(UmemArea::map(frames, self.frame_size)?);
         let umem = self.umem(&area)?;
-        let mut options = SocketOptions {
+        let options = SocketOptions {
             ring_size: self.config.ring_size,
             zero_copy: self.config.zero_copy,
             busy_poll_us: self.config.busy_poll_us,
         };
-        let first = socket::bind_first(self.interface, queue, &umem, &options);
-        let (umem, (user, device)) = match first {
-            Err(CaptureError::Bind { cause, .. }) if options.zero_copy => {
-                if queue == 0 || self.users.is_empty() {
-                    warn!(
-                        "driver {} of {} has no zero-copy ({cause}); copying each frame once instead",
-                        self.interface.driver, self.interface.name
-                    );
-                }
-                options.zero_copy = false;
-                // A socket that failed to bind keeps its rings: begin with a new UMEM over the same memory.
-                let umem = self.umem(&area)?;
-                let bound = socket::bind_first(self.interface, queue, &umem, &options)?;
-                (umem, bound)
-            }
-            other => (umem, other?),
-        };
+        let (user, device) = socket::bind_first(self.interface, queue, &umem, &options)?;
+        if options.zero_copy && self.users.is_empty() && !socket::is_zero_copy(user.as_raw_fd()) {
+            warn!(
+                "driver {} of {} has no zero-copy; copying each frame once instead",
+                self.interface.driver, self.interface.name
+            );
+        }
         let mut users = vec![user];
         for _ in 1..sockets.len() {
             users.push(socket::bind_further(self.interface, queue, &umem, &device, &options)?);

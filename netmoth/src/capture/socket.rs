@@ -70,7 +70,9 @@ pub(super) fn bind_first(
     let info = address(interface, queue)?;
     let socket = Socket::with_shared(&info, umem).map_err(fail)?;
     let device = umem.fq_cq(&socket).map_err(fail)?;
-    let mode = if options.zero_copy { SocketConfig::XDP_BIND_ZEROCOPY } else { SocketConfig::XDP_BIND_COPY };
+    // With neither flag the kernel takes zero-copy where the driver has it, and copies where it hasn't (xp_assign_dev);
+    // XDP_BIND_ZEROCOPY would fail instead, and a second attempt would pin the memory twice.
+    let mode = if options.zero_copy { 0 } else { SocketConfig::XDP_BIND_COPY };
     let config = socket_config(options.ring_size, mode | SocketConfig::XDP_BIND_NEED_WAKEUP);
     let user = umem.rx_tx(&socket, &config).map_err(fail)?;
     retry(|| umem.bind(&user)).map_err(|cause| CaptureError::bind(interface, queue, &cause))?;
@@ -130,14 +132,17 @@ fn busy_poll(fd: RawFd, interface: &Interface, options: &SocketOptions) -> Resul
         ("SO_BUSY_POLL_BUDGET", libc::SO_BUSY_POLL_BUDGET, super::BATCH as libc::c_int),
     ];
     for (option, number, value) in wanted {
-        let taken = set_option(fd, number, value).and_then(|()| get_option(fd, libc::SOL_SOCKET, number));
-        match taken {
+        let fail = |cause| CaptureError::BusyPoll { interface: interface.name.clone(), option, cause };
+        set_option(fd, number, value).map_err(fail)?;
+        match get_option(fd, libc::SOL_SOCKET, number) {
             Ok(now) if now == value => {}
             Ok(now) => {
-                let cause = io::Error::other(format!("the kernel keeps {now} where {value} was asked for"));
-                return Err(CaptureError::BusyPoll { interface: interface.name.clone(), option, cause });
+                return Err(fail(io::Error::other(format!("the kernel keeps {now} where {value} was asked for"))));
             }
-            Err(cause) => return Err(CaptureError::BusyPoll { interface: interface.name.clone(), option, cause }),
+            // The budget can be set but not asked for (seen on 6.18, which does refuse one out of range); a kernel that
+            // doesn't know it has refused it above.
+            Err(cause) if number == libc::SO_BUSY_POLL_BUDGET && cause.raw_os_error() == Some(libc::ENOPROTOOPT) => {}
+            Err(cause) => return Err(fail(cause)),
         }
     }
     Ok(())
