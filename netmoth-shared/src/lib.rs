@@ -19,6 +19,8 @@ pub mod walk;
 
 /// Name of the program's function, and so of its symbol in the object.
 pub const PROGRAM: &str = "netmoth";
+/// Name of the function that does the same without CAP_PERFMON, a little slower.
+pub const PROGRAM_COPIED: &str = "netmoth_copied";
 /// XSKMAP of the sockets, by index; sized when the object is loaded.
 pub const SOCKETS_MAP: &str = "SOCKETS";
 /// Array of [`QueueSockets`] by receive queue; sized when the object is loaded.

@@ -1,5 +1,11 @@
-//! The frame in the way that the kernel's verifier wants it read: every access compared with `data_end` first.
+//! The frame in the two ways in which the kernel's verifier lets it be read.
+//!
+//! [`Frame`] reads in place, every access compared with `data_end` first. That adds variable offsets to packet pointers,
+//! which the verifier grants to CAP_PERFMON alone (Spectre, variant 1). [`Copied`] asks the kernel for each field
+//! instead: slower, and CAP_BPF is enough.
 
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::programs::XdpContext;
 use netmoth_shared::walk::Bytes;
 
@@ -35,6 +41,35 @@ impl Frame {
 }
 
 impl Bytes for Frame {
+    #[inline(always)]
+    fn u16(&self, at: usize) -> Option<u16> {
+        self.read(at).map(u16::from_be)
+    }
+    #[inline(always)]
+    fn u32(&self, at: usize) -> Option<u32> {
+        self.read(at).map(u32::from_be)
+    }
+    #[inline(always)]
+    fn u64(&self, at: usize) -> Option<u64> {
+        self.read(at).map(u64::from_be)
+    }
+}
+
+/// The frame by way of the helper `bpf_xdp_load_bytes` (kernels from 5.18).
+pub struct Copied<'a>(pub &'a XdpContext);
+
+impl Copied<'_> {
+    #[inline(always)]
+    fn read<T: Copy + Default>(&self, at: usize) -> Option<T> {
+        let mut value = T::default();
+        let size = size_of::<T>() as u32;
+        // SAFETY: the helper checks offset and length against the frame and writes `size` bytes to a live T, an integer.
+        let answer = unsafe { bpf_xdp_load_bytes(self.0.as_ptr().cast(), at as u32, (&raw mut value).cast(), size) };
+        if answer == 0 { Some(value) } else { None }
+    }
+}
+
+impl Bytes for Copied<'_> {
     #[inline(always)]
     fn u16(&self, at: usize) -> Option<u16> {
         self.read(at).map(u16::from_be)

@@ -16,6 +16,7 @@ use aya_ebpf::programs::XdpContext;
 use netmoth_shared::choose::{Memory, choose};
 use netmoth_shared::fate::{Fate, slot};
 use netmoth_shared::fragment::{Datagram, Piece, REMEMBERED};
+use netmoth_shared::walk::Bytes;
 use netmoth_shared::{QueueSockets, Settings};
 
 // The loader sets the sizes of the first three.
@@ -34,23 +35,34 @@ static FRAGMENTS: LruHashMap<Datagram, Piece> = LruHashMap::with_max_entries(REM
 // program where such frames can come, and the loader says why (see README.md).
 #[xdp]
 fn netmoth(ctx: XdpContext) -> u32 {
+    run(&ctx, &frame::Frame::of(&ctx))
+}
+
+/// The same for a sensor without CAP_PERFMON: the loader takes it where the verifier refuses the first.
+#[xdp]
+fn netmoth_copied(ctx: XdpContext) -> u32 {
+    run(&ctx, &frame::Copied(&ctx))
+}
+
+#[inline(always)]
+fn run(ctx: &XdpContext, frame: &impl Bytes) -> u32 {
     // An array of one element always has it; the verifier wants the test.
     let Some(settings) = SETTINGS.get(0) else { return XDP_PASS };
     let queue = ctx.rx_queue_index();
-    let (fate, action) = decide(&ctx, queue, settings);
+    let (fate, action) = decide(frame, queue, settings);
     count(slot(queue, settings.queues, fate));
     action
 }
 
 #[inline(always)]
-fn decide(ctx: &XdpContext, queue: u32, settings: &Settings) -> (Fate, u32) {
+fn decide(frame: &impl Bytes, queue: u32, settings: &Settings) -> (Fate, u32) {
     let Some(&QueueSockets { first_socket, sockets }) = QUEUES.get(queue) else {
         return (Fate::QueueNotCaptured, XDP_PASS);
     };
     let socket = match sockets {
         0 => return (Fate::QueueNotCaptured, XDP_PASS),
         1 => first_socket,
-        _ => first_socket.wrapping_add(choose(&frame::Frame::of(ctx), &settings.key, sockets, &Kernel)),
+        _ => first_socket.wrapping_add(choose(frame, &settings.key, sockets, &Kernel)),
     };
     // The flags are what the helper returns where the map has no socket at the index.
     match SOCKETS.redirect(socket, u64::from(XDP_PASS)) {

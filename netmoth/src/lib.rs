@@ -21,6 +21,7 @@ pub mod worker;
 pub mod replay;
 pub mod sensor;
 
+mod cause;
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -4,6 +4,7 @@ use std::io;
 
 use super::interface::Interface;
 use super::program::ProgramError;
+use crate::cause::Cause;
 
 /// Why capture could not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,7 @@ pub enum CaptureError {
     )]
     Memlock { needed: u64, limit: u64 },
     #[error("the system has no {bytes} bytes for the frame memory ({cause}); lower ring_size: or max_cores:")]
-    Memory { bytes: usize, cause: io::Error },
+    Memory { bytes: usize, cause: Cause },
     #[error(
         "not permitted to open AF_XDP sockets: run as root, or give the process CAP_NET_RAW (scripts/netmoth.service does)"
     )]
@@ -48,25 +49,25 @@ pub enum CaptureError {
     #[error(
         "an AF_XDP socket can't be bound to queue {queue} of {name} (driver {driver}): {cause}; netmoth check -i {name} looks closer"
     )]
-    Bind { name: String, driver: String, queue: u32, cause: io::Error },
+    Bind { name: String, driver: String, queue: u32, cause: Cause },
     #[error(
         "busy_poll is set, but {option} did not take on {interface}: {cause}. It needs a kernel from 5.11 and \
          CAP_NET_ADMIN; set busy_poll: 0 to do without"
     )]
-    BusyPoll { interface: String, option: &'static str, cause: io::Error },
+    BusyPoll { interface: String, option: &'static str, cause: Cause },
     #[error("promiscuous mode can't be set on {name}: {cause}; give CAP_NET_RAW, or set promiscuous: false")]
-    Promiscuous { name: String, cause: io::Error },
+    Promiscuous { name: String, cause: Cause },
     #[error("the kernel does not answer over netlink: {0}; allow AF_NETLINK sockets to this process")]
-    Netlink(io::Error),
+    Netlink(Cause),
     #[error(
         "{0} of the interface's frame memory can't be set up: {1}; ring_size must be a power of two that the kernel can allocate"
     )]
-    Ring(&'static str, io::Error),
+    Ring(&'static str, Cause),
 }
 
 impl CaptureError {
     pub(super) fn netlink(cause: io::Error) -> Self {
-        Self::Netlink(cause)
+        Self::Netlink(cause.into())
     }
 
     /// What a failed bind (or a step towards it) means.
@@ -77,7 +78,7 @@ impl CaptureError {
             Some(libc::EBUSY) => Self::QueueBusy { name, queue },
             errno => {
                 let cause = errno.map_or_else(|| io::Error::other(cause.to_string()), io::Error::from_raw_os_error);
-                Self::Bind { name, driver: interface.driver.clone(), queue, cause }
+                Self::Bind { name, driver: interface.driver.clone(), queue, cause: cause.into() }
             }
         }
     }

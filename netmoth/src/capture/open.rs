@@ -12,7 +12,7 @@ use xdpilone::{Umem, UmemConfig, User};
 
 use super::handback::{self, Giver};
 use super::link::{self, LinkWatch};
-use super::program::{AttachPreference, XdpMode, XdpProgram};
+use super::program::{AttachPreference, ProgramError, XdpMode, XdpProgram, attached_program};
 use super::promiscuous::Promiscuous;
 use super::queue::FillSide;
 use super::socket::{self, SocketOptions, SocketStatistics};
@@ -89,9 +89,13 @@ impl Capture {
         let sockets = plan(config.workers, &queues);
         let per_queue = sockets.iter().filter(|s| s.queue == queues[0]).count() as u32;
         let workers = sockets.iter().map(|s| s.worker + 1).max().unwrap_or(0);
-        memlock::check(u64::from(frames(config, per_queue)) * u64::from(frame_size) * queues.len() as u64)?;
+        // Asked before the sockets are made: a sensor that runs already holds them, too, and its name says more.
+        if let Some(other) = attached_program(&interface.name)? {
+            return Err(ProgramError::Occupied { interface: interface.name, other: Some(other) }.into());
+        }
         let hash_key = std::array::from_fn(|_| random());
         let mut program = XdpProgram::load(interface.queues, sockets.len() as u32, hash_key)?;
+        memlock::check(u64::from(frames(config, per_queue)) * u64::from(frame_size) * queues.len() as u64)?;
         let mut setup = Setup { interface: &interface, config, frame_size, users: Vec::new(), receivers: Vec::new() };
         for &queue in &queues {
             let here: Vec<_> = sockets.iter().copied().filter(|s| s.queue == queue).collect();
@@ -297,8 +301,9 @@ impl Setup<'_> {
         let fill = Box::new(FillSide::new(device, Arc::clone(&area), frames, takers));
         let ways = std::iter::once(WayBack::Fill(fill)).chain(givers.into_iter().map(WayBack::Owner));
         for ((planned, user), back) in sockets.iter().zip(users).zip(ways) {
-            let ring =
-                user.map_rx().map_err(|errno| CaptureError::Ring("the receive ring", socket::io_error(&errno)))?;
+            let ring = user
+                .map_rx()
+                .map_err(|errno| CaptureError::Ring("the receive ring", socket::io_error(&errno).into()))?;
             self.receivers.push((planned.worker, Receiver::new(ring, Arc::clone(&area), back)));
             self.users.push((*planned, user));
         }
@@ -324,7 +329,9 @@ impl Setup<'_> {
 fn umem_error(bytes: usize, cause: io::Error) -> CaptureError {
     match cause.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => CaptureError::NotPermitted,
-        Some(libc::ENOBUFS) => memlock::check(bytes as u64).err().unwrap_or(CaptureError::Memory { bytes, cause }),
-        _ => CaptureError::Memory { bytes, cause },
+        Some(libc::ENOBUFS) => {
+            memlock::check(bytes as u64).err().unwrap_or(CaptureError::Memory { bytes, cause: cause.into() })
+        }
+        _ => CaptureError::Memory { bytes, cause: cause.into() },
     }
 }

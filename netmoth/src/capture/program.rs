@@ -14,7 +14,9 @@ use aya::programs::{ProgramError as AyaProgramError, Xdp, XdpMode as AyaMode};
 use aya::{Ebpf, EbpfLoader, Pod};
 use netmoth_shared::fate::{Fate, slot, slots};
 use netmoth_shared::hash::HashKey;
-use netmoth_shared::{FATES_MAP, PROGRAM, QUEUES_MAP, QueueSockets, SETTINGS_MAP, SOCKETS_MAP, Settings};
+use netmoth_shared::{
+    FATES_MAP, PROGRAM, PROGRAM_COPIED, QUEUES_MAP, QueueSockets, SETTINGS_MAP, SOCKETS_MAP, Settings,
+};
 
 pub use attached::{AttachedProgram, attached_program};
 pub use error::ProgramError;
@@ -73,6 +75,8 @@ unsafe impl Pod for SettingsRow {}
 /// The loaded program with its maps; attached after [`attach`](Self::attach), detached when dropped.
 pub struct XdpProgram {
     ebpf: Ebpf,
+    /// Which of the two programs of the object.
+    name: &'static str,
     sockets: XskMap<MapData>,
     queues: Array<MapData, QueueRow>,
     fates: PerCpuArray<MapData, u64>,
@@ -116,8 +120,8 @@ impl XdpProgram {
         let mut settings: Array<MapData, SettingsRow> = take(&mut ebpf, SETTINGS_MAP)?;
         let row = SettingsRow(Settings { key: HashKey::expand(hash_key), queues, reserved: 0 });
         settings.set(0, row, 0).map_err(|source| ProgramError::map(SETTINGS_MAP, source))?;
-        program(&mut ebpf)?.load().map_err(ProgramError::from_program)?;
-        Ok(Self { ebpf, sockets, queues: queue_rows, fates, queue_count: queues, link: None })
+        let name = load_either(&mut ebpf)?;
+        Ok(Self { ebpf, name, sockets, queues: queue_rows, fates, queue_count: queues, link: None })
     }
 
     /// Puts an AF_XDP socket with an RX ring at an index. The kernel takes it out again when the socket closes.
@@ -167,7 +171,7 @@ impl XdpProgram {
             XdpMode::Native => AyaMode::Driver,
             XdpMode::Generic => AyaMode::Skb,
         };
-        match program(&mut self.ebpf)?.attach(interface, kernel_mode) {
+        match program(&mut self.ebpf, self.name)?.attach(interface, kernel_mode) {
             Ok(link) => {
                 self.link = Some(link);
                 Ok(mode)
@@ -198,7 +202,7 @@ impl XdpProgram {
     /// Takes the program off the interface; the maps and counters stay. Nothing happens where it isn't attached.
     pub fn detach(&mut self) {
         if let Some(link) = self.link.take()
-            && let Ok(program) = program(&mut self.ebpf)
+            && let Ok(program) = program(&mut self.ebpf, self.name)
             && let Err(error) = program.detach(link)
         {
             log::warn!("the XDP program didn't come off the interface: {error}; it does when this process ends");
@@ -206,9 +210,23 @@ impl XdpProgram {
     }
 }
 
-fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
-    let program = ebpf.program_mut(PROGRAM).ok_or(ProgramError::WrongObject { missing: PROGRAM })?;
-    program.try_into().map_err(|_: AyaProgramError| ProgramError::WrongObject { missing: PROGRAM })
+/// Loads the program that reads frames in place; where the verifier refuses that (it wants CAP_PERFMON for it), the one
+/// that asks the kernel for each field. If neither is taken, what was said of the first is the news.
+fn load_either(ebpf: &mut Ebpf) -> Result<&'static str, ProgramError> {
+    let Err(first) = program(ebpf, PROGRAM)?.load() else { return Ok(PROGRAM) };
+    if let AyaProgramError::LoadError { io_error, .. } = &first
+        && io_error.raw_os_error() == Some(libc::EACCES)
+        && program(ebpf, PROGRAM_COPIED)?.load().is_ok()
+    {
+        log::debug!("without CAP_PERFMON: the XDP program asks the kernel for each field of a header");
+        return Ok(PROGRAM_COPIED);
+    }
+    Err(ProgramError::from_program(first))
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, ProgramError> {
+    let program = ebpf.program_mut(name).ok_or(ProgramError::WrongObject { missing: name })?;
+    program.try_into().map_err(|_: AyaProgramError| ProgramError::WrongObject { missing: name })
 }
 
 fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProgramError> {

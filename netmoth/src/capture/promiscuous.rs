@@ -16,7 +16,7 @@ impl Promiscuous {
     /// Makes the interface take frames that are not addressed to it.
     #[expect(unsafe_code, reason = "packet sockets are a kernel interface")]
     pub(super) fn set(interface: &Interface) -> Result<Self, CaptureError> {
-        let fail = |cause| CaptureError::Promiscuous { name: interface.name.clone(), cause };
+        let fail = |cause: io::Error| CaptureError::Promiscuous { name: interface.name.clone(), cause: cause.into() };
         // SAFETY: no pointers. Protocol 0: the socket receives nothing.
         let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
         if fd < 0 {

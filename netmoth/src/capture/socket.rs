@@ -132,7 +132,10 @@ fn busy_poll(fd: RawFd, interface: &Interface, options: &SocketOptions) -> Resul
         ("SO_BUSY_POLL_BUDGET", libc::SO_BUSY_POLL_BUDGET, super::BATCH as libc::c_int),
     ];
     for (option, number, value) in wanted {
-        let fail = |cause| CaptureError::BusyPoll { interface: interface.name.clone(), option, cause };
+        let fail = |cause: io::Error| {
+            let interface = interface.name.clone();
+            CaptureError::BusyPoll { interface, option, cause: cause.into() }
+        };
         set_option(fd, number, value).map_err(fail)?;
         match get_option(fd, libc::SOL_SOCKET, number) {
             Ok(now) if now == value => {}

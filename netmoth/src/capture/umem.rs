@@ -53,7 +53,9 @@ impl UmemArea {
                 debug!("UMEM of {bytes} bytes in huge pages");
                 (base, bytes.next_multiple_of(HUGE_PAGE))
             }
-            Err(_) => (mmap(bytes, 0).map_err(|cause| CaptureError::Memory { bytes, cause })?, bytes),
+            Err(_) => {
+                (mmap(bytes, 0).map_err(|cause: io::Error| CaptureError::Memory { bytes, cause: cause.into() })?, bytes)
+            }
         };
         Ok(Self { base, bytes, frame_size })
     }

@@ -136,13 +136,14 @@ fn a_queue_that_does_not_exist_is_answered_with_the_range() {
 }
 
 #[test]
-fn a_frame_size_that_the_mtu_does_not_fit_is_refused_with_the_limit() {
+fn an_mtu_that_native_mode_can_not_take_is_refused_with_the_limit() {
     if !root() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let wire = Wire::new(1, 9000);
-    run_refused(wire.at_tap(NETMOTH), folder.path(), "tap0", "", 1, &["9000", "MTU", "ip link set"]);
+    let words = ["9000", "MTU", "ip link set"];
+    run_refused(wire.at_tap(NETMOTH), folder.path(), "tap0", "xdp_mode: native", 1, &words);
 }
 
 #[test]

@@ -135,7 +135,8 @@ impl Default for HubShape {
     }
 }
 
-/// Two hosts on a hub, with a tap (`tap0`, no address, in a namespace of its own) and a port for tcpdump.
+/// Two hosts on a hub (VLAN tags stand in the frame at the tap, as on a wire: XDP doesn't see those that the kernel
+/// keeps beside it), with a tap (`tap0`, no address, in a namespace of its own) and a port for tcpdump.
 pub(crate) struct Hub {
     names: Namespaces,
     /// Receive queues of the tap.
@@ -161,6 +162,7 @@ impl Hub {
             &format!(
                 "ip link add p-tap {many} mtu {mtu} type veth peer name tap0 {many} mtu {mtu} netns {tap}
                  ip link add p-dump mtu {mtu} type veth peer name dump0 mtu {mtu}
+                 ethtool -K p-tap txvlan off tx-vlan-stag-hw-insert off >/dev/null
                  for port in p-tap p-dump; do ip link set $port master hub0 up; done
                  ip link set dump0 up
                  ip -n {tap} link set tap0 up"

@@ -63,7 +63,10 @@ impl Sensor {
     #[track_caller]
     pub(crate) fn start_with_store(mut netmoth: Command, folder: &Path, settings: &Settings, store: String) -> Self {
         let file = settings.write(folder);
-        netmoth.args(["run", "-i", "tap0", "--store", &store, "-c"]).arg(file).env("RUST_LOG", "info,netmoth::summary=debug");
+        netmoth
+            .args(["run", "-i", "tap0", "--store", &store, "-c"])
+            .arg(file)
+            .env("RUST_LOG", "info,netmoth::summary=debug");
         let running = Running::start(&mut netmoth);
         running.wait_for("capturing on", READY);
         Self { running, store }

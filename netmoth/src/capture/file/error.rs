@@ -1,17 +1,17 @@
 //! What can be wrong with a capture file, in sentences for the person at the terminal.
 
-use std::io;
+use crate::cause::Cause;
 
 /// Why a capture file could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum FileError {
     #[error("{name} can't be opened: {cause}; check the name and your permission to read it")]
-    Open { name: String, cause: io::Error },
+    Open { name: String, cause: Cause },
     #[error("{name} is a folder; name the capture files in it, for example {name}/*.pcap")]
     Folder { name: String },
     #[error("{name} can't be read at byte {offset}: {cause}")]
-    Read { name: String, offset: u64, cause: io::Error },
+    Read { name: String, offset: u64, cause: Cause },
     #[error("{name} is not a capture file: {what}. Netmoth reads pcap and pcapng, also compressed with gzip")]
     NotACapture { name: String, what: String },
     #[error("{name} is {what}, which Netmoth does not read; convert it: editcap -F pcapng {name} new.pcapng")]

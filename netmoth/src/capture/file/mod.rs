@@ -81,7 +81,7 @@ impl CaptureFile {
             return Self::from_reader("standard input".into(), Box::new(io::stdin()));
         }
         let name = path.display().to_string();
-        let fail = |cause| FileError::Open { name: name.clone(), cause };
+        let fail = |cause: io::Error| FileError::Open { name: name.clone(), cause: cause.into() };
         let file = File::open(path).map_err(fail)?;
         if file.metadata().map_err(fail)?.is_dir() {
             return Err(FileError::Folder { name });
@@ -99,7 +99,7 @@ impl CaptureFile {
             buffer = Buffer::new(Box::new(MultiGzDecoder::new(buffer.into_reader())));
         }
         // A file shorter than this is judged by what there is.
-        buffer.fill(24).map_err(|cause| FileError::Read { name: name.clone(), offset: 0, cause })?;
+        buffer.fill(24).map_err(|cause| FileError::Read { name: name.clone(), offset: 0, cause: cause.into() })?;
         let format = match pcap::Reader::begin(buffer.bytes()) {
             Some(Ok(reader)) => {
                 buffer.consume(24);
@@ -202,7 +202,7 @@ impl CaptureFile {
         if cause.kind() == io::ErrorKind::UnexpectedEof {
             return self.truncated();
         }
-        FileError::Read { name: self.name.clone(), offset: self.buffer.offset(), cause }
+        FileError::Read { name: self.name.clone(), offset: self.buffer.offset(), cause: cause.into() }
     }
 }
 
