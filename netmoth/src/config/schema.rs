@@ -77,7 +77,7 @@ impl Default for Config {
             xdp_mode: XdpModeKey::Auto,
             busy_poll: 0,
             frame_size: FrameSize::Auto,
-            ring_size: 2048,
+            ring_size: 4096,
             max_flows: 1_000_000,
             active_timeout: 300,
             timeouts: Timeouts::default(),

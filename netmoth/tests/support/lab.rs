@@ -239,9 +239,12 @@ impl Hub {
         }
     }
 
-    /// A command that will run on a host.
+    /// A command that will run on a host. All programs of hosts share one CPU: on several, the ports of the hub see the
+    /// two directions of a connection in different orders, and a retransmission of one is a gap of the other.
     pub(crate) fn on(&self, host: Host, program: &str) -> Command {
-        self.names.command(host.namespace(), program)
+        let mut command = self.names.command(host.namespace(), "taskset");
+        command.args(["--cpu-list", "0", program]);
+        command
     }
 
     /// Runs a shell script on a host.
