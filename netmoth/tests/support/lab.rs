@@ -253,6 +253,13 @@ impl Hub {
         script(&self.names.name(host.namespace()), text);
     }
 
+    /// Cuts the hosts off, so that tap and tcpdump have seen the same frames whichever is stopped first.
+    #[track_caller]
+    pub(crate) fn silence(&self) {
+        let ports = "for port in /sys/class/net/p-[ab]*; do ip link set ${port##*/} down; done";
+        script(&self.names.name("hub"), ports);
+    }
+
     /// A command that will run where the tap is.
     pub(crate) fn at_tap(&self, program: &str) -> Command {
         self.names.command("tap", program)
