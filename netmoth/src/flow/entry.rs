@@ -1,6 +1,6 @@
 //! One connection in memory: the 128 bytes that every packet touches, and the rest, which few do.
 
-use super::history::{self, FLIP, INLINE, Letter};
+use super::history::{self, FLIP, Letter};
 use super::key::Key;
 use super::record::{FlowRecord, History};
 use super::tcp::Sides;
@@ -14,26 +14,29 @@ pub(super) const NO_RTT: u32 = u32::MAX;
 #[repr(C, align(128))]
 pub(super) struct Entry {
     pub(super) key: Key,
-    pub(super) flow_id: i64,
     /// First packet of this part, wall time.
     pub(super) start_ns: i64,
     /// Last packet, wall time.
     pub(super) last_ns: i64,
     /// What expiry counts from, monotonic milliseconds: the last packet, but for attempts and closed connections.
     pub(super) last_tick: u32,
+    /// First packet of this part, monotonic milliseconds.
+    pub(super) part_tick: u32,
     pub(super) packets: [u32; 2],
     bytes_low: [u32; 2],
     payload_low: [u32; 2],
     bytes_high: [u16; 2],
     payload_high: [u16; 2],
-    /// TCP: one past the highest sequence number seen.
+    /// TCP: one past the highest sequence number seen; after a RST, the RST's own.
     pub(super) last_seq: [u32; 2],
     /// Letters that each side has shown, by [`Letter::bit`]; other protocols use [`Letter::Data`] for "has sent".
     pub(super) seen: [u16; 2],
     pub(super) flags: [u8; 2],
-    /// TCP states, the side of the originator, the class.
+    /// TCP states, the side of the originator, the class, whether a side has an open hole.
     packed: u16,
     pub(super) part: u32,
+    /// SYN to the ACK that completes the handshake, or [`NO_RTT`].
+    pub(super) rtt_us: u32,
 }
 
 const _: () = assert!(size_of::<Entry>() == 128);
@@ -42,33 +45,35 @@ const _: () = assert!(size_of::<Entry>() == 128);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cold {
     pub(super) letters: [u64; 2],
-    /// Start of the active part, monotonic milliseconds.
-    pub(super) part_tick: u32,
-    pub(super) rtt_us: u32,
-    /// Retransmissions so far, and how many of them earlier parts have told.
-    pub(super) retransmits: [u32; 2],
-    pub(super) told: [u32; 2],
+    pub(super) flow_id: i64,
+    /// Segments with payload that ends where the side has been before, for the letter `T`.
+    pub(super) retransmissions: [u32; 2],
+    /// Segments of this part that repeat sequence space, for the record.
+    pub(super) repeated: [u32; 2],
     /// TCP: first sequence number.
     pub(super) start_seq: [u32; 2],
-    /// TCP: sequence number of the last RST, relative to the start.
-    pub(super) last_reset: [u32; 2],
+    /// TCP: the first range that the side has jumped over and not sent yet, as far as seen here. Where there is none, both
+    /// are equal and say up to where acknowledged bytes that were never seen have been told.
+    pub(super) hole: [(u32, u32); 2],
     pub(super) zero_windows: [u16; 2],
     pub(super) gaps: [u16; 2],
-    pub(super) count: u8,
 }
+
+const _: () = assert!(size_of::<Cold>() == 72);
 
 const ORIGINATOR: u16 = 1 << 12;
 const CLASS_SHIFT: u16 = 13;
+const HOLE: u16 = 1 << 15;
 
 impl Entry {
-    /// A connection without packets; `side` sent its first packet, or the answer to it where `flipped`.
-    pub(super) fn new(key: Key, flow_id: i64, originator: usize) -> Self {
+    /// A connection without packets.
+    pub(super) fn new(key: Key, originator: usize) -> Self {
         Self {
             key,
-            flow_id,
             start_ns: 0,
             last_ns: i64::MIN,
             last_tick: 0,
+            part_tick: 0,
             packets: [0; 2],
             bytes_low: [0; 2],
             payload_low: [0; 2],
@@ -79,6 +84,7 @@ impl Entry {
             flags: [0; 2],
             packed: if originator == 1 { ORIGINATOR } else { 0 },
             part: 0,
+            rtt_us: NO_RTT,
         }
     }
 
@@ -100,6 +106,15 @@ impl Entry {
         self.packed = self.packed & !(3 << CLASS_SHIFT) | u16::from(class as u8) << CLASS_SHIFT;
     }
 
+    /// Whether [`Cold::hole`] is worth a look.
+    pub(super) fn has_hole(&self) -> bool {
+        self.packed & HOLE != 0
+    }
+
+    pub(super) fn set_hole(&mut self, open: bool) {
+        self.packed = if open { self.packed | HOLE } else { self.packed & !HOLE };
+    }
+
     pub(super) fn sides(&self) -> Sides {
         Sides::from_bits(self.packed & Sides::MASK)
     }
@@ -111,7 +126,7 @@ impl Entry {
     /// Counts one packet of `side`.
     #[inline]
     pub(super) fn count(&mut self, side: usize, bytes: u32, payload: u32) {
-        self.packets[side] += 1;
+        self.packets[side] = self.packets[side].saturating_add(1);
         add(&mut self.bytes_low[side], &mut self.bytes_high[side], bytes);
         add(&mut self.payload_low[side], &mut self.payload_high[side], payload);
     }
@@ -119,7 +134,7 @@ impl Entry {
     /// Whether one more packet might not fit: a part then ends early.
     #[inline]
     pub(super) fn is_full(&self, side: usize) -> bool {
-        self.packets[side] == u32::MAX || self.bytes_high[side] == u16::MAX
+        self.packets[side] == u32::MAX || (self.bytes_high[side] | self.payload_high[side]) >= 1 << 15
     }
 
     pub(super) fn bytes(&self, side: usize) -> u64 {
@@ -155,16 +170,14 @@ fn add(low: &mut u32, high: &mut u16, bytes: u32) {
 
 impl Cold {
     pub(super) const NEW: Self = Self {
-        letters: [0; 2],
-        part_tick: 0,
-        rtt_us: NO_RTT,
-        retransmits: [0; 2],
-        told: [0; 2],
+        letters: history::NO_LETTERS,
+        flow_id: 0,
+        retransmissions: [0; 2],
+        repeated: [0; 2],
         start_seq: [0; 2],
-        last_reset: [0; 2],
+        hole: [(0, 0); 2],
         zero_windows: [0; 2],
         gaps: [0; 2],
-        count: 0,
     };
 
     /// Appends a letter; what does not fit is not kept.
@@ -178,21 +191,11 @@ impl Cold {
     }
 
     fn push_code(&mut self, code: u8) {
-        if usize::from(self.count) < INLINE {
-            history::put(&mut self.letters, usize::from(self.count), code);
-            self.count += 1;
-        }
+        history::push(&mut self.letters, code);
     }
 
     pub(super) fn history(&self) -> History {
-        let mut history = History::EMPTY;
-        history::unpack(&self.letters, usize::from(self.count), &mut history);
-        history
-    }
-
-    /// Retransmissions of `side` that no part has told yet.
-    pub(super) fn news(&self, side: usize) -> u32 {
-        self.retransmits[side] - self.told[side]
+        history::unpack(&self.letters)
     }
 }
 

@@ -35,8 +35,12 @@ const FLIPPED: u8 = 24;
 
 /// Letters per word.
 const PER_WORD: usize = 12;
-/// Letters that the cold half of an entry holds; more go to an irregular block.
-pub(super) const INLINE: usize = 2 * PER_WORD;
+
+/// Code of a place without a letter.
+const NO_LETTER: u8 = 31;
+
+/// Words without letters.
+pub(super) const NO_LETTERS: [u64; 2] = [u64::MAX; 2];
 
 impl Letter {
     /// Its bit among the letters that a side has shown.
@@ -53,17 +57,25 @@ impl Letter {
 /// Code of `^`.
 pub(super) const FLIP: u8 = FLIPPED;
 
-/// Writes `code` at place `position` of the words.
-pub(super) fn put(words: &mut [u64; 2], position: usize, code: u8) {
-    if let Some(word) = words.get_mut(position / PER_WORD) {
-        *word |= u64::from(code & 31) << (5 * (position % PER_WORD));
+fn code_at(words: &[u64; 2], position: usize) -> u8 {
+    (words[position / PER_WORD] >> (5 * (position % PER_WORD))) as u8 & NO_LETTER
+}
+
+/// Appends a letter's code. There is room for 24; later ones are not kept.
+pub(super) fn push(words: &mut [u64; 2], code: u8) {
+    if let Some(position) = (0..2 * PER_WORD).find(|&position| code_at(words, position) == NO_LETTER) {
+        words[position / PER_WORD] ^= u64::from(code ^ NO_LETTER) << (5 * (position % PER_WORD));
     }
 }
 
-/// Appends the first `count` letters of the words to `history`.
-pub(super) fn unpack(words: &[u64; 2], count: usize, history: &mut History) {
-    for position in 0..count.min(INLINE) {
-        let code = (words[position / PER_WORD] >> (5 * (position % PER_WORD))) as u8 & 31;
+/// The letters as text.
+pub(super) fn unpack(words: &[u64; 2]) -> History {
+    let mut history = History::EMPTY;
+    for position in 0..2 * PER_WORD {
+        let code = code_at(words, position);
+        if code == NO_LETTER {
+            break;
+        }
         let letter = match NAMES.get(usize::from(code >> 1)) {
             Some(name) if code & 1 == 1 => name.to_ascii_lowercase(),
             Some(&name) => name,
@@ -71,6 +83,7 @@ pub(super) fn unpack(words: &[u64; 2], count: usize, history: &mut History) {
         };
         history.push(letter);
     }
+    history
 }
 
 /// Zeek's logarithmic scale: the event is noted at its 1st, 10th, 100th, … time.
@@ -93,20 +106,24 @@ mod tests {
 
     #[test]
     fn packed_letters_come_out_as_they_went_in() {
-        let mut words = [0; 2];
+        let mut words = NO_LETTERS;
         let all = [Letter::Syn, Letter::Handshake, Letter::Ack, Letter::Data, Letter::Fin, Letter::Reset]
             .into_iter()
             .chain([Letter::Gap, Letter::Retransmission, Letter::ZeroWindow, Letter::Inconsistent])
             .chain([Letter::MultiFlag]);
-        put(&mut words, 0, FLIP);
-        let mut count = 1;
-        for letter in all {
-            put(&mut words, count, letter.code(count % 2 == 0));
-            count += 1;
+        assert_eq!(unpack(&words).as_str(), "");
+        push(&mut words, FLIP);
+        for (position, letter) in all.enumerate() {
+            push(&mut words, letter.code(position % 2 == 1));
         }
-        let mut history = History::EMPTY;
-        unpack(&words, count, &mut history);
-        assert_eq!(history.as_str(), "^ShAdFrGtWiQ");
+        assert_eq!(unpack(&words).as_str(), "^ShAdFrGtWiQ");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
+        let mut words = NO_LETTERS;
+        (0..30).for_each(|_| push(&mut words, Letter::Reset.code(false)));
+        assert_eq!(unpack(&words).as_str(), "R".repeat(24));
     }
 
     #[test]

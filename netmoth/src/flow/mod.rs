@@ -7,6 +7,7 @@
 //! TCP), and lets `wheel` say when it is over. `fragments` gives later pieces of a datagram the ports of the first.
 
 mod config;
+mod direction;
 mod entry;
 mod fragments;
 mod history;
@@ -22,6 +23,8 @@ mod tcp;
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_tcp;
 mod wheel;
 
 pub use config::{FlowConfig, FlowError, MAX_FLOWS, MAX_TIMEOUT, Timeouts};

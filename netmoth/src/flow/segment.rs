@@ -16,30 +16,41 @@ pub(super) fn book(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usiz
     let flags = packet.tcp_flags;
     hot.flags[side] |= flags;
     let length = sequence_length(packet);
-    begin(hot, cold, packet, side);
+    let fresh = begin(hot, cold, packet, side);
     let end = packet.tcp_seq.wrapping_add(length);
     let advance = difference(end, hot.last_seq[side]);
+    let spoke = hot.seen[side] & (Letter::Ack.bit() | Letter::Data.bit()) != 0;
     note_flags(hot, cold, packet, side, advance);
     if packet.tcp_window == 0 && flags & RST == 0 {
         zero_window(hot, cold, side);
     }
-    let gap = flags & ACK != 0 && acknowledges_unseen(hot, cold, packet, side);
-    follow(hot, cold, packet, side, end, advance);
-    measure(hot, cold, packet, side, now);
-    let flip = {
-        let mut sides = hot.sides();
-        let flip = sides.segment(side, hot.originator(), flags, packet.payload_bytes);
-        hot.set_sides(sides);
-        flip
-    };
+    let gaps = if flags & ACK != 0 { acknowledged_gaps(hot, cold, packet, side) } else { 0 };
+    if !follow(hot, cold, packet, side, end, advance) && !fresh && length > 0 && flags & RST == 0 {
+        cold.repeated[side] = cold.repeated[side].saturating_add(1);
+    }
+    if flags & RST != 0 {
+        hot.last_seq[side] = packet.tcp_seq;
+    }
+    if !spoke {
+        measure(hot, packet, side, now);
+    }
+    let mut sides = hot.sides();
+    let flip = sides.segment(side, hot.originator(), flags, packet.payload_bytes);
+    hot.set_sides(sides);
     if flip {
         hot.flip();
         cold.push_flip();
     }
-    // A gap that a FIN or RST reveals is no news: those acknowledge what they like.
-    let ending = matches!(hot.sides().state(side), State::Closed | State::Reset);
-    if gap && !ending {
-        counted(hot, cold, Letter::Gap, 1 - side);
+    // In the middle of a connection, and after a RST, numbers that do not fit prove nothing.
+    if gaps > 0 && sides.is_clean(0) && sides.is_clean(1) {
+        (0..gaps).for_each(|_| counted(hot, cold, Letter::Gap, 1 - side));
+    }
+}
+
+/// A later piece of a segment: its bytes follow on those of the first.
+pub(super) fn book_later_piece(hot: &mut Entry, packet: &Packet, side: usize) {
+    if !matches!(hot.sides().state(side), State::Inactive | State::Reset) {
+        hot.last_seq[side] = hot.last_seq[side].wrapping_add(packet.payload_bytes);
     }
 }
 
@@ -54,27 +65,27 @@ fn difference(a: u32, b: u32) -> i32 {
     a.wrapping_sub(b) as i32
 }
 
-/// Sets up a side's sequence space with its first segment, and again with a SYN that starts over.
-fn begin(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize) {
+/// Sets up a side's sequence space with its first segment, and again with a SYN that starts over. True where it did.
+fn begin(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize) -> bool {
     let syn = packet.tcp_flags & SYN != 0;
-    match hot.sides().state(side) {
-        State::Inactive if syn => {
-            cold.start_seq[side] = packet.tcp_seq;
-            hot.last_seq[side] = packet.tcp_seq.wrapping_add(sequence_length(packet));
+    let (start, last) = match hot.sides().state(side) {
+        State::Inactive if !syn => (packet.tcp_seq.wrapping_sub(1), packet.tcp_seq), // as if a SYN had stood before it
+        State::Inactive => (packet.tcp_seq, packet.tcp_seq.wrapping_add(sequence_length(packet))),
+        State::SynSent | State::SynAckSent | State::Established | State::Partial
+            if syn && packet.tcp_seq != cold.start_seq[side] =>
+        {
+            (packet.tcp_seq, packet.tcp_seq.wrapping_add(sequence_length(packet)))
         }
-        State::Inactive => {
-            // As if a SYN had stood before it.
-            cold.start_seq[side] = packet.tcp_seq.wrapping_sub(1);
-            hot.last_seq[side] = packet.tcp_seq;
-        }
-        State::SynSent | State::SynAckSent | State::Established | State::Partial if syn => {
-            if packet.tcp_seq != cold.start_seq[side] {
-                cold.start_seq[side] = packet.tcp_seq;
-                hot.last_seq[side] = packet.tcp_seq.wrapping_add(sequence_length(packet));
-            }
-        }
-        _ => {}
-    }
+        _ => return false,
+    };
+    hot.last_seq[side] = last;
+    set_start(hot, cold, side, start);
+    true
+}
+
+fn set_start(hot: &mut Entry, cold: &mut Cold, side: usize, start: u32) {
+    cold.start_seq[side] = start;
+    close_hole(hot, cold, side, start);
 }
 
 /// The letters of flags and payload.
@@ -100,13 +111,11 @@ fn note_flags(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize, ad
             }
         }
         (false, false, true) => {
-            let at = packet.tcp_seq.wrapping_sub(cold.start_seq[side]);
             let again = hot.seen[side] & Letter::Reset.bit() != 0;
-            if !again || at != cold.last_reset[side] {
+            if !again || packet.tcp_seq != hot.last_seq[side] {
                 hot.seen[side] |= Letter::Reset.bit();
                 cold.push(Letter::Reset, side != hot.originator());
             }
-            cold.last_reset[side] = at;
         }
         (false, false, false) if packet.payload_bytes > 0 => once(hot, cold, Letter::Data, side),
         (false, false, false) if flags & ACK != 0 => once(hot, cold, Letter::Ack, side),
@@ -141,8 +150,8 @@ fn counted(hot: &Entry, cold: &mut Cold, letter: Letter, side: usize) {
             u32::from(cold.gaps[side])
         }
         _ => {
-            cold.retransmits[side] = cold.retransmits[side].saturating_add(1);
-            cold.retransmits[side]
+            cold.retransmissions[side] = cold.retransmissions[side].saturating_add(1);
+            cold.retransmissions[side]
         }
     };
     if is_noted(count) {
@@ -150,50 +159,89 @@ fn counted(hot: &Entry, cold: &mut Cold, letter: Letter, side: usize) {
     }
 }
 
-/// Whether the segment acknowledges bytes of the peer that were never seen here. They then count as seen, so that each
-/// hole is told once.
-fn acknowledges_unseen(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize) -> bool {
-    let peer = 1 - side;
-    match hot.sides().state(peer) {
-        State::Inactive => {
-            // The peer's numbering is known from here on.
-            cold.start_seq[peer] = packet.tcp_ack.wrapping_sub(1);
-            hot.last_seq[peer] = packet.tcp_ack.wrapping_sub(1);
-            false
-        }
-        State::Reset => false,
-        _ if packet.tcp_flags & (RST | SYN) != 0 => false,
-        _ => {
-            let beyond = difference(packet.tcp_ack, hot.last_seq[peer]);
-            // A jump of half the space is a broken number, not a gap.
-            let gap = beyond > 0 && beyond < 1 << 30;
-            if gap {
-                hot.last_seq[peer] = packet.tcp_ack;
-            }
-            gap
+/// How many stretches of the peer's bytes the segment acknowledges that were never seen here, each told once.
+fn acknowledged_gaps(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize) -> u32 {
+    let (peer, ack) = (1 - side, packet.tcp_ack);
+    if hot.sides().state(peer) == State::Inactive {
+        // The peer's numbering is known from here on.
+        hot.last_seq[peer] = ack.wrapping_sub(1);
+        set_start(hot, cold, peer, ack.wrapping_sub(1));
+        return 0;
+    }
+    if packet.tcp_flags & (RST | SYN) != 0 {
+        return 0;
+    }
+    let mut gaps = 0;
+    if hot.has_hole() {
+        let (from, to) = cold.hole[peer];
+        if from != to && difference(ack, from) > 0 {
+            close_hole(hot, cold, peer, to);
+            gaps += 1;
         }
     }
+    let beyond = difference(ack, hot.last_seq[peer]);
+    // A jump of a quarter of the space, or a large one to 0, is a broken number and no gap.
+    if beyond > 0 && beyond < 1 << 30 && (ack != 0 || beyond < FAR) && difference(ack, cold.hole[peer].1) > 0 {
+        close_hole(hot, cold, peer, ack);
+        gaps += 1;
+    }
+    gaps
 }
 
-/// Moves the end of the side's sequence space on, or counts a retransmission.
-fn follow(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize, end: u32, advance: i32) {
+/// From here on the side has no hole, and what is missing up to `told` is told.
+fn close_hole(hot: &mut Entry, cold: &mut Cold, side: usize, told: u32) {
+    cold.hole[side] = (told, told);
+    let (from, to) = cold.hole[1 - side];
+    hot.set_hole(from != to);
+}
+
+/// SYNs and RSTs whose numbers lie farther off than this are not trusted.
+const FAR: i32 = 1 << 20;
+
+/// Moves the end of the side's sequence space on, or counts a retransmission. False where the segment brings nothing that
+/// was not seen before.
+fn follow(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize, end: u32, advance: i32) -> bool {
     let flags = packet.tcp_flags;
-    let far = !(-(1 << 20)..=1 << 20).contains(&advance);
+    let far = !(-FAR..=FAR).contains(&advance);
     if flags & (SYN | RST) != 0 && far || hot.sides().state(side) == State::Reset {
-        // Numbers that are not to be trusted.
-    } else if advance > 0 {
+        return true;
+    }
+    if advance > 0 {
+        let jump = difference(packet.tcp_seq, hot.last_seq[side]);
+        if jump > 0 && flags & (SYN | RST) == 0 && cold.hole[side].0 == cold.hole[side].1 {
+            cold.hole[side] = (hot.last_seq[side], packet.tcp_seq);
+            hot.set_hole(true);
+        }
         hot.last_seq[side] = end;
-    } else if packet.payload_bytes > 0 && flags & RST == 0 {
+        return true;
+    }
+    let fills = hot.has_hole() && fill(hot, cold, packet.tcp_seq, end, side);
+    if packet.payload_bytes > 0 && flags & RST == 0 {
         counted(hot, cold, Letter::Retransmission, side);
     }
+    fills
 }
 
-/// The time from the first SYN to the ACK that completes the handshake.
-fn measure(hot: &Entry, cold: &mut Cold, packet: &Packet, side: usize, now: Instant) {
-    let sides = hot.sides();
-    let originator = hot.originator();
-    let completes = cold.rtt_us == NO_RTT
-        && side == originator
+/// Takes a segment that came late out of the side's hole; true where it was in there.
+fn fill(hot: &mut Entry, cold: &mut Cold, start: u32, end: u32, side: usize) -> bool {
+    let (from, to) = cold.hole[side];
+    if from == to || difference(end, from) <= 0 || difference(start, to) >= 0 {
+        return false;
+    }
+    // What lies in the middle leaves two holes; the first of them is kept.
+    let rest = if difference(start, from) > 0 { (from, start) } else { (end, to) };
+    if difference(rest.1, rest.0) > 0 {
+        cold.hole[side] = rest;
+    } else {
+        close_hole(hot, cold, side, to);
+    }
+    true
+}
+
+/// The time from the first SYN to the ACK that completes the handshake: the first that the originator sends.
+fn measure(hot: &mut Entry, packet: &Packet, side: usize, now: Instant) {
+    let (sides, originator) = (hot.sides(), hot.originator());
+    let completes = side == originator
         && hot.part == 0
         && packet.tcp_flags & (ACK | SYN | RST) == ACK
         && sides.state(originator) == State::Established
@@ -202,6 +250,6 @@ fn measure(hot: &Entry, cold: &mut Cold, packet: &Packet, side: usize, now: Inst
         && hot.seen[1 - originator] & Letter::Syn.bit() != 0;
     if completes {
         let us = now.wall_ns.saturating_sub(hot.start_ns).max(0) / 1_000;
-        cold.rtt_us = u32::try_from(us).unwrap_or(NO_RTT - 1).min(NO_RTT - 1);
+        hot.rtt_us = u32::try_from(us).unwrap_or(NO_RTT - 1).min(NO_RTT - 1);
     }
 }

@@ -1,6 +1,7 @@
 //! The table: finds a packet's connection, books the packet, ends what is over, makes room where there is none.
 
 use super::config::{FlowConfig, FlowError, Limits};
+use super::direction::is_flipped;
 use super::entry::{Cold, Entry, NO_RTT, fill_ends};
 use super::fragments::Fragments;
 use super::history::Letter;
@@ -8,7 +9,8 @@ use super::icmp::{ICMP, ICMPV6};
 use super::index::Index;
 use super::key::{FlowHash, Key, KeyedHash};
 use super::memory::reserve;
-use super::record::{ConnState, EndReason, FlowRecord, RecordSink};
+use super::record::{ConnState, EndReason, FlowRecord, History, RecordSink};
+use super::tcp::State;
 use super::wheel::{Class, Wheels};
 use crate::time::Instant;
 use crate::wire::tcp_flags::{ACK, SYN};
@@ -19,6 +21,10 @@ pub(super) const UDP: u8 = 17;
 
 /// Entries that [`FlowTable::make_room`] files anew before it takes one that was touched since it was filed.
 const SECOND_CHANCES: u32 = 4;
+
+/// Entries that one call of [`FlowTable::advance`] looks at: what many connections that end together leave is done in the
+/// next calls, so that no poll waits long. It exceeds what a batch can start, so the timers never fall behind for good.
+const VISITS: u32 = 256;
 
 /// The connections of one worker.
 pub struct FlowTable {
@@ -33,6 +39,8 @@ pub struct FlowTable {
     key_vlan: bool,
     worker: u8,
     last_id: i64,
+    /// The latest time that the table was told.
+    tick: u32,
     started: u64,
     evicted: [u64; Class::ALL.len()],
     /// What prefetching has read; keeps the reads from being optimised away.
@@ -64,6 +72,7 @@ impl FlowTable {
             key_vlan: config.key_vlan,
             worker: config.worker,
             last_id: 0,
+            tick: 0,
             started: 0,
             evicted: [0; Class::ALL.len()],
             touched: 0,
@@ -120,7 +129,8 @@ impl FlowTable {
     #[inline]
     pub fn prefetch(&mut self, hash: &FlowHash) {
         if let Some(entry) = self.index.peek(hash.hash) {
-            self.touched ^= self.entries[entry as usize].last_tick;
+            let hot = &self.entries[entry as usize];
+            self.touched ^= hot.last_tick ^ hot.key.tunnel;
         }
     }
 
@@ -128,11 +138,13 @@ impl FlowTable {
     #[inline]
     pub fn update(&mut self, packet: &Packet, hash: &FlowHash, now: Instant, out: &mut impl RecordSink) {
         let tick = tick(now);
+        self.tick = tick;
         let entries = &self.entries;
         let found = self.index.find(hash.hash, |entry| entries[entry as usize].key == hash.key);
         let entry = match found {
             None => self.start(packet, hash, now, out),
-            Some(entry) if self.is_due(entry, tick) || self.is_reused(entry, packet) => {
+            Some(entry) if self.settle(entry, tick, out) => self.start(packet, hash, now, out),
+            Some(entry) if self.is_reused(entry, packet) => {
                 let reason = self.idle_reason(entry);
                 self.end(entry, reason, out);
                 self.start(packet, hash, now, out)
@@ -150,39 +162,42 @@ impl FlowTable {
     #[inline]
     pub fn advance(&mut self, now: Instant, out: &mut impl RecordSink) {
         let tick = tick(now);
+        self.tick = tick;
         if !self.wheels.is_due(tick) {
             return;
         }
-        while self.wheels.turn(tick) {
-            for class in Class::ALL {
-                let mut next = self.wheels.take_slot(class);
-                while let Some(entry) = next {
-                    next = self.wheels.following(entry);
-                    self.visit(entry, tick, out);
+        for _ in 0..VISITS {
+            let Some(entry) = self.wheels.next_due(tick) else { return };
+            if !self.settle(entry, tick, out) {
+                self.wheels.remove(entry);
+                self.file(entry);
+            }
+        }
+    }
+
+    /// Ends all connections; those whose time was over before say so and not `reason`.
+    pub fn drain(&mut self, reason: EndReason, out: &mut impl RecordSink) {
+        for class in Class::ALL {
+            while let Some(entry) = self.wheels.nearest(class) {
+                if !self.settle(entry, self.tick, out) {
+                    let reason = self.own_reason(entry).unwrap_or(reason);
+                    self.end(entry, reason, out);
                 }
             }
         }
     }
 
-    /// Ends all connections.
-    pub fn drain(&mut self, reason: EndReason, out: &mut impl RecordSink) {
-        for class in Class::ALL {
-            while let Some(entry) = self.wheels.nearest(class) {
-                let reason = self.own_reason(entry).unwrap_or(reason);
-                self.end(entry, reason, out);
-            }
+    /// Ends a connection that has been silent for too long at `tick`; true where it did. Timers, the next packet and the end
+    /// of the table all come through here, so that it makes no difference which of them comes first.
+    #[inline]
+    fn settle(&mut self, entry: u32, tick: u32, out: &mut impl RecordSink) -> bool {
+        let hot = &self.entries[entry as usize];
+        if elapsed(tick, hot.last_tick) < self.idle_limit(hot) {
+            return false;
         }
-    }
-
-    /// An entry whose slot has come: ends it, or files it anew. It is in no list at this moment.
-    fn visit(&mut self, entry: u32, tick: u32, out: &mut impl RecordSink) {
-        if self.is_due(entry, tick) {
-            let reason = self.idle_reason(entry);
-            self.emit(entry, reason, out);
-            self.release(entry);
-            return;
-        }
-        self.file(entry);
+        let reason = self.idle_reason(entry);
+        self.end(entry, reason, out);
+        true
     }
 
     /// Milliseconds without a packet after which the connection is over.
@@ -199,16 +214,20 @@ impl FlowTable {
         }
     }
 
-    fn is_due(&self, entry: u32, tick: u32) -> bool {
-        let entry = &self.entries[entry as usize];
-        tick.wrapping_sub(entry.last_tick) >= self.idle_limit(entry)
-    }
-
-    /// A new SYN on a connection that is over begins another one.
+    /// A SYN begins another connection where both sides have ended this one, or where it is not the SYN that this one
+    /// began with (Zeek's rule). A SYN-ACK does so only where nothing was seen of the originator.
     fn is_reused(&self, entry: u32, packet: &Packet) -> bool {
-        packet.tcp_flags & (SYN | ACK) == SYN
-            && packet.protocol == TCP
-            && self.entries[entry as usize].class() == Class::Closed
+        if packet.protocol != TCP || packet.tcp_flags & SYN == 0 {
+            return false;
+        }
+        let (hot, cold) = (&self.entries[entry as usize], &self.cold[entry as usize]);
+        let (sides, originator) = (hot.sides(), hot.originator());
+        let answers = packet.tcp_flags & ACK != 0;
+        if answers && sides.state(originator) != State::Inactive {
+            return false;
+        }
+        let side = if answers { 1 - originator } else { originator };
+        sides.is_closed_by_both() || packet.tcp_seq != cold.start_seq[side]
     }
 
     /// Why the connection has ended by itself, if it has.
@@ -226,19 +245,18 @@ impl FlowTable {
 
     /// Ends the part before a packet that comes after it has lasted long enough, or whose counters are full. Silence ends no
     /// part: what is silent is reported when it ends, and in one row.
+    #[inline]
     fn cut(&mut self, entry: u32, tick: u32, side: usize, out: &mut impl RecordSink) {
-        let age = tick.wrapping_sub(self.cold[entry as usize].part_tick);
-        if age >= self.limits.active || self.entries[entry as usize].is_full(side) {
-            self.emit_part(entry, tick, out);
+        let hot = &self.entries[entry as usize];
+        if elapsed(tick, hot.part_tick) >= self.limits.active || hot.is_full(side) {
+            self.emit_part(entry, out);
         }
     }
 
-    fn emit_part(&mut self, entry: u32, tick: u32, out: &mut impl RecordSink) {
+    fn emit_part(&mut self, entry: u32, out: &mut impl RecordSink) {
         self.emit(entry, EndReason::Active, out);
         self.entries[entry as usize].next_part();
-        let cold = &mut self.cold[entry as usize];
-        cold.told = cold.retransmits;
-        cold.part_tick = tick;
+        self.cold[entry as usize].repeated = [0; 2];
     }
 
     /// Takes an entry for a new connection.
@@ -246,11 +264,10 @@ impl FlowTable {
         if self.free.is_empty() {
             self.make_room(tick(now), out);
         }
-        // A SYN-ACK answers: its sender is the responder (Zeek flips it, too).
-        let flipped = packet.protocol == TCP && packet.tcp_flags & (SYN | ACK) == SYN | ACK;
-        let originator = usize::from(hash.side) ^ usize::from(flipped);
-        let fresh = Entry::new(hash.key, self.next_id(now), originator);
-        let mut cold = Cold { part_tick: tick(now), ..Cold::NEW };
+        let side = usize::from(hash.side);
+        let flipped = is_flipped(packet, hash.key.port(side), hash.key.port(1 - side));
+        let fresh = Entry::new(hash.key, side ^ usize::from(flipped));
+        let mut cold = Cold { flow_id: self.next_id(now), ..Cold::NEW };
         if flipped {
             cold.push_flip();
         }
@@ -286,9 +303,12 @@ impl FlowTable {
         for class in Class::ALL {
             let mut chances = SECOND_CHANCES;
             while let Some(entry) = self.wheels.nearest(class) {
+                if self.settle(entry, tick, out) {
+                    return;
+                }
                 // It may have had packets since it was filed, and stand too near: its true place first.
                 let hot = &self.entries[entry as usize];
-                let left = self.idle_limit(hot).saturating_sub(tick.wrapping_sub(hot.last_tick));
+                let left = self.idle_limit(hot).saturating_sub(elapsed(tick, hot.last_tick));
                 if class == Class::Open && chances > 0 && left > self.idle_limit(hot) / 2 {
                     chances -= 1;
                     self.wheels.remove(entry);
@@ -333,7 +353,7 @@ impl FlowTable {
         let hot = &mut self.entries[entry as usize];
         if hot.is_empty() {
             hot.start_ns = now.wall_ns;
-            self.cold[entry as usize].part_tick = tick(now);
+            hot.part_tick = tick(now);
         }
         // Stamps of a file may go back; a record's end never comes before its start.
         hot.last_ns = hot.last_ns.max(now.wall_ns);
@@ -346,8 +366,9 @@ impl FlowTable {
             hot.last_tick = tick(now);
         }
         if hot.key.protocol == TCP {
-            if !matches!(packet.fragment, Fragment::Later { .. }) {
-                super::segment::book(hot, &mut self.cold[entry as usize], packet, side, now);
+            match packet.fragment {
+                Fragment::Later { .. } => super::segment::book_later_piece(hot, packet, side),
+                _ => super::segment::book(hot, &mut self.cold[entry as usize], packet, side, now),
             }
         } else if hot.seen[side] & Letter::Data.bit() == 0 {
             hot.seen[side] |= Letter::Data.bit();
@@ -355,7 +376,8 @@ impl FlowTable {
                 self.cold[entry as usize].push(Letter::Data, side != hot.originator());
             }
         }
-        let after = class_of(hot);
+        // What has ended stays so, whatever else comes: only a new SYN begins anew (as in Zeek).
+        let after = if before == Class::Closed { before } else { class_of(hot) };
         if after != before {
             self.reclass(entry, after, now);
         }
@@ -374,6 +396,12 @@ impl FlowTable {
 #[inline]
 pub(super) fn tick(now: Instant) -> u32 {
     (now.mono_ns / 1_000_000) as u32
+}
+
+/// Milliseconds from `since` to `tick`; 0 where that lies in the future.
+#[inline]
+fn elapsed(tick: u32, since: u32) -> u32 {
+    (tick.wrapping_sub(since) as i32).max(0) as u32
 }
 
 fn class_of(entry: &Entry) -> Class {
@@ -398,8 +426,9 @@ fn record(hot: &Entry, cold: &Cold, reason: EndReason) -> FlowRecord {
     let originator = hot.originator();
     let responder = 1 - originator;
     let (vlan, inner_vlan) = hot.key.vlans();
+    let history = cold.history();
     let mut record = FlowRecord {
-        flow_id: hot.flow_id,
+        flow_id: cold.flow_id,
         part: hot.part,
         start_ns: hot.start_ns,
         end_ns: hot.last_ns,
@@ -419,22 +448,22 @@ fn record(hot: &Entry, cold: &Cold, reason: EndReason) -> FlowRecord {
         dst_payload_bytes: hot.payload(responder),
         src_tcp_flags: hot.flags[originator],
         dst_tcp_flags: hot.flags[responder],
-        conn_state: conn_state(hot),
-        history: cold.history(),
-        tcp_rtt_us: (cold.rtt_us != NO_RTT).then_some(cold.rtt_us),
-        src_retransmits: cold.news(originator),
-        dst_retransmits: cold.news(responder),
+        conn_state: conn_state(hot, &history),
+        history,
+        tcp_rtt_us: (hot.rtt_us != NO_RTT).then_some(hot.rtt_us),
+        src_retransmits: cold.repeated[originator],
+        dst_retransmits: cold.repeated[responder],
         end_reason: reason,
     };
     fill_ends(&mut record, &hot.key, originator);
     record
 }
 
-fn conn_state(hot: &Entry) -> ConnState {
+fn conn_state(hot: &Entry, history: &History) -> ConnState {
     let originator = hot.originator();
     let sent = |side: usize| hot.seen[side] & Letter::Data.bit() != 0;
     match hot.key.protocol {
-        TCP => hot.sides().conn_state(originator, sent(0) || sent(1)),
+        TCP => hot.sides().conn_state(originator, sent(0) || sent(1), history.as_str()),
         UDP => match (sent(originator), sent(1 - originator)) {
             (true, true) => ConnState::SF,
             (true, false) => ConnState::S0,

@@ -76,9 +76,25 @@ impl Sides {
 
     /// The connection is over: both closed, one reset, or one closed that never heard of the other.
     pub(super) fn is_over(self) -> bool {
-        match (self.now[0], self.now[1]) {
-            (State::Reset, _) | (_, State::Reset) | (State::Closed, State::Closed) => true,
-            (State::Closed, State::Inactive) | (State::Inactive, State::Closed) => true,
+        matches!(
+            (self.now[0], self.now[1]),
+            (State::Reset, _)
+                | (_, State::Reset)
+                | (State::Closed, State::Closed | State::Inactive)
+                | (State::Inactive, State::Closed)
+        )
+    }
+
+    /// Both sides have said their last.
+    pub(super) fn is_closed_by_both(self) -> bool {
+        self.now.iter().all(|state| matches!(state, State::Closed | State::Reset))
+    }
+
+    /// The side came through a handshake, and if it has closed since, it did so with a FIN.
+    pub(super) fn is_clean(self, side: usize) -> bool {
+        match self.now[side] {
+            State::Established => true,
+            State::Closed => self.before[side] == State::Established,
             _ => false,
         }
     }
@@ -170,8 +186,8 @@ impl Sides {
         flip
     }
 
-    /// Zeek's word. `payload` says whether either side has sent any.
-    pub(super) fn conn_state(self, originator: usize, payload: bool) -> ConnState {
+    /// Zeek's word. `payload` says whether either side has sent any, `history` what the connection's story is.
+    pub(super) fn conn_state(self, originator: usize, payload: bool, history: &str) -> ConnState {
         use State::{Closed, Established, Inactive, Partial, Reset, SynAckSent, SynSent};
         let (orig, resp) = (self.now[originator], self.now[1 - originator]);
         let unseen = |state| matches!(state, Inactive | Partial);
@@ -186,10 +202,12 @@ impl Sides {
                 }
             }
             (Reset, _) => {
-                if unseen(resp) {
+                if !unseen(resp) {
+                    ConnState::Rsto
+                } else if gave_up(history) {
                     ConnState::Rstos0
                 } else {
-                    ConnState::Rsto
+                    ConnState::Oth
                 }
             }
             (Closed, Closed) => ConnState::SF,
@@ -214,6 +232,13 @@ impl Sides {
     }
 }
 
+/// Whether the originator began with a SYN and reset before it did anything else: only then is its RST that of an
+/// attempt given up, and not a stray one.
+fn gave_up(history: &str) -> bool {
+    let Some(rest) = history.strip_prefix('^').unwrap_or(history).strip_prefix('S') else { return false };
+    rest.find('R').is_some_and(|reset| !rest[..reset].contains(['H', 'A', 'F', 'G', 'I', 'Q']))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,7 +255,19 @@ mod tests {
             }
             assert_eq!(Sides::from_bits(sides.bits()), sides);
         }
-        sides.conn_state(originator, payload)
+        // The letters of the flags alone, as far as they matter to a state.
+        let history: String = segments
+            .iter()
+            .map(|(side, flags, _)| match flags & (SYN | FIN | RST) {
+                _ if *side == 1 => 'a',
+                SYN if flags & ACK != 0 => 'H',
+                SYN => 'S',
+                FIN => 'F',
+                RST => 'R',
+                _ => 'A',
+            })
+            .collect();
+        sides.conn_state(originator, payload, &history)
     }
 
     const SA: u8 = SYN | ACK;
@@ -252,6 +289,8 @@ mod tests {
         assert_eq!(then(&[(0, RA, 0)]), ConnState::Rsto);
         assert_eq!(then(&[(1, RA, 0)]), ConnState::Rstr);
         assert_eq!(state(&[(0, SYN, 0), (0, RST, 0)]), ConnState::Rstos0);
+        assert_eq!(state(&[(0, RST, 0)]), ConnState::Oth, "a RST out of nowhere");
+        assert_eq!(state(&[(0, ACK, 0), (0, RST, 0)]), ConnState::Oth);
         assert_eq!(state(&[(1, SA, 0), (1, RST, 0)]), ConnState::Rstrh);
         assert_eq!(state(&[(0, SYN, 0), (0, FIN, 0)]), ConnState::Sh);
         assert_eq!(state(&[(1, SA, 0), (1, FIN, 0)]), ConnState::Shr);
@@ -270,7 +309,7 @@ mod tests {
         // The SYN-ACK came first and its sender was taken for the originator.
         assert!(!sides.segment(0, 0, SA, 0));
         assert!(sides.segment(1, 0, SYN, 0));
-        assert_eq!(sides.conn_state(1, false), ConnState::S1);
+        assert_eq!(sides.conn_state(1, false, "^hS"), ConnState::S1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::wire::{Fragment, Packet};
 
 impl FlowTable {
     /// Every entry is in the index under its hash and in one timer list, and nothing else is.
-    fn check_invariants(&self) {
+    pub(super) fn check_invariants(&self) {
         let mut indexed: Vec<u32> = self.index.iter().map(|(_, entry)| entry).collect();
         let mut filed = self.wheels.entries();
         indexed.sort_unstable();
@@ -24,6 +24,7 @@ impl FlowTable {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "a segment is its header's fields")]
 fn segment(from: u8, from_port: u16, to: u8, to_port: u16, flags: u8, seq: u32, ack: u32, payload: u32) -> Packet {
     Packet {
         tcp_flags: flags,
@@ -252,6 +253,105 @@ fn closed_connections_make_room_before_any_other() {
     );
 }
 
+/// The one record that packets ten milliseconds apart make.
+fn only(packets: &[Packet]) -> FlowRecord {
+    let mut bench = Bench::new(16);
+    all(&mut bench, packets);
+    let records = bench.drain();
+    assert_eq!(records.len(), 1, "{records:#?}");
+    records[0]
+}
+
+#[test]
+fn datagrams_say_who_spoke() {
+    let there = packet(17, 1, 40_000, 2, 9_999);
+    let back = packet(17, 2, 9_999, 1, 40_000);
+    let state = |packets: &[Packet]| {
+        let record = only(packets);
+        (record.conn_state, record.history.as_str().to_owned())
+    };
+    assert_eq!(state(&[there, there]), (ConnState::S0, "D".into()));
+    assert_eq!(state(&[there, back]), (ConnState::SF, "Dd".into()));
+    let answer = packet(17, 2, 53, 1, 40_000);
+    assert_eq!(state(&[answer]), (ConnState::Shr, "^d".into()));
+}
+
+#[test]
+fn an_echo_and_its_replies_are_one_connection_with_type_and_code_as_ports() {
+    let record = only(&[packet(1, 1, 8, 2, 0), packet(1, 2, 0, 1, 0)]);
+    assert_eq!((record.src_port, record.dst_port), (8, 0));
+    assert_eq!((record.src_packets, record.dst_packets), (1, 1));
+    assert_eq!((record.conn_state, record.history.as_str()), (ConnState::Oth, ""));
+    let unreachable = only(&[packet(1, 2, 3, 1, 1)]);
+    assert_eq!((unreachable.src_port, unreachable.dst_port), (3, 1));
+}
+
+#[test]
+fn a_full_table_gives_up_the_closed_then_the_unanswered_then_the_longest_idle() {
+    let mut bench = Bench::new(3);
+    let udp = |port: u16, back: bool| if back { packet(17, 2, 9, 1, port) } else { packet(17, 1, port, 2, 9) };
+    bench.packet(0, &udp(1_001, false));
+    bench.packet(1, &udp(1_001, true));
+    bench.packet(1_000, &udp(1_002, false));
+    [segment(1, 7, 2, 80, SYN, 1, 0, 0), segment(2, 80, 1, 7, RST | ACK, 0, 2, 0)]
+        .iter()
+        .for_each(|p| bench.packet(1_001, p));
+    bench.packet(1_002, &udp(1_003, false));
+    assert_eq!((bench.out[0].proto, bench.out[0].end_reason), (6, EndReason::Rst), "the closed one");
+    bench.packet(1_003, &udp(1_003, true));
+    bench.packet(1_004, &udp(1_004, false));
+    assert_eq!((bench.out[1].src_port, bench.out[1].end_reason), (1_002, EndReason::Evicted), "the unanswered one");
+    bench.packet(1_005, &udp(1_004, true));
+    bench.packet(1_006, &udp(1_005, false));
+    assert_eq!((bench.out[2].src_port, bench.out[2].end_reason), (1_001, EndReason::Evicted), "the longest idle");
+    assert_eq!(bench.table.evicted(), [1, 1, 1]);
+}
+
+#[test]
+fn identifiers_are_positive_grow_and_differ_between_workers() {
+    let mut bench = Bench::new(4);
+    (1..=4u16).for_each(|port| bench.packet(0, &packet(17, 1, port, 2, 9)));
+    let other = FlowConfig { worker: 1, ..FlowConfig::new(4, [7, 11]) };
+    let mut second = Bench::with(&other);
+    (1..=4u16).for_each(|port| second.packet(0, &packet(17, 1, port, 2, 9)));
+    let mut ids: Vec<i64> = bench.drain().iter().chain(&second.drain()).map(|record| record.flow_id).collect();
+    assert!(ids.iter().all(|id| *id > 0));
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 8);
+}
+
+#[test]
+fn many_connections_that_end_together_are_ended_in_several_calls_and_all_of_them() {
+    let mut bench = Bench::new(1_000);
+    (0..1_000u16).for_each(|port| bench.packet(0, &packet(17, 1, port, 2, 9)));
+    bench.advance(70_000);
+    let first = bench.out.len();
+    assert!((1..1_000).contains(&first), "{first}");
+    (0..10).for_each(|_| bench.advance(70_000));
+    assert_eq!(bench.out.len(), 1_000);
+    assert!(bench.table.is_empty());
+    bench.table.check_invariants();
+}
+
+#[test]
+fn timers_go_on_when_the_millisecond_counter_wraps() {
+    let wrap = 1u64 << 32;
+    let mut bench = Bench::new(16);
+    bench.packet(wrap - 30_000, &packet(17, 1, 1, 2, 2));
+    bench.packet(wrap - 1_000, &packet(17, 1, 3, 2, 4));
+    bench.advance(wrap + 29_000);
+    assert!(bench.out.is_empty());
+    bench.advance(wrap + 30_500);
+    assert_eq!(bench.out.len(), 1);
+    bench.packet(wrap + 58_000, &packet(17, 1, 3, 2, 4));
+    bench.advance(wrap + 117_000);
+    assert_eq!(bench.out.len(), 1, "the second had a packet since");
+    bench.advance(wrap + 118_500);
+    assert_eq!(bench.out.len(), 2);
+    assert_eq!(bench.out[1].src_packets, 2);
+}
+
 #[test]
 fn numbers_that_make_no_table_are_refused() {
     assert!(matches!(FlowTable::new(&FlowConfig::new(0, [1, 2])), Err(FlowError::MaxFlows(0))));
@@ -328,15 +428,46 @@ proptest! {
     fn records_do_not_depend_on_how_often_timers_are_looked_at(traffic in any_traffic()) {
         let often = replay(&traffic, 200, |bench, now| bench.advance(now));
         let never = replay(&traffic, 200, |_, _| {});
-        // What is due at the very end is told as idle by one and as shutdown by the other.
-        let comparable = |records: Vec<FlowRecord>| {
-            let mut records = sorted(records);
-            for record in &mut records {
-                if record.end_reason == EndReason::Idle { record.end_reason = EndReason::Shutdown; }
-            }
-            records
-        };
-        prop_assert_eq!(comparable(often), comparable(never));
+        prop_assert_eq!(sorted(often), sorted(never));
+    }
+
+    #[test]
+    fn shuffling_the_packets_of_different_connections_changes_no_record(
+        lengths in proptest::collection::vec(1usize..=10, 1..12),
+        order in proptest::collection::vec(any::<proptest::sample::Index>(), 120)
+    ) {
+        let mut left: Vec<_> = lengths.iter().enumerate()
+            .map(|(i, length)| conversation(4000 + i as u16, 10 * i as u32, 7)[..*length].iter().copied().rev().collect::<Vec<_>>())
+            .collect();
+        let straight: Vec<Packet> = left.iter().flat_map(|story| story.iter().rev()).copied().collect();
+        let mut mixed = Vec::new();
+        for index in order {
+            left.retain(|story| !story.is_empty());
+            if left.is_empty() { break }
+            let story = index.index(left.len());
+            mixed.extend(left[story].pop());
+        }
+        // One moment for all, so that only the order differs.
+        let at_once = |packets: &[Packet]| sorted(replay(&packets.iter().map(|p| (0, *p)).collect::<Vec<_>>(), 64, |_, _| {}));
+        prop_assert_eq!(at_once(&straight), at_once(&mixed));
+    }
+
+    #[test]
+    fn a_clock_that_is_told_wrongly_loses_no_packet(
+        traffic in any_traffic(), back in proptest::collection::vec(any::<bool>(), 120), room in 1u32..12
+    ) {
+        let mut bench = Bench::new(room);
+        let mut now = 1_000_000_000u64;
+        for ((gap, packet), back) in traffic.iter().zip(back) {
+            if back { now -= gap } else { now += gap }
+            bench.packet(now, packet);
+            bench.table.check_invariants();
+        }
+        let started = bench.table.flows_started();
+        let records = bench.drain();
+        prop_assert_eq!(records.iter().map(|r| r.src_packets + r.dst_packets).sum::<u64>(), traffic.len() as u64);
+        let connections: std::collections::HashSet<i64> = records.iter().map(|r| r.flow_id).collect();
+        prop_assert_eq!(connections.len() as u64, started);
     }
 
     #[test]

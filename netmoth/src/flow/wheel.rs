@@ -56,6 +56,8 @@ pub(super) struct Wheels {
     filled: Vec<u64>,
     /// The slot that was visited last, as an absolute number that wraps.
     visited: u32,
+    /// The visited slot may hold entries that were not looked at yet.
+    pending: bool,
     begun: bool,
 }
 
@@ -68,7 +70,15 @@ impl Wheels {
         let mut places = reserve(max_flows as usize, max_flows)?;
         places.resize(max_flows as usize, 0);
         let all = SLOTS as usize * Class::ALL.len();
-        Ok(Self { links, places, heads: vec![NONE; all], filled: vec![0; all / 64], visited: 0, begun: false })
+        Ok(Self {
+            links,
+            places,
+            heads: vec![NONE; all],
+            filled: vec![0; all / 64],
+            visited: 0,
+            pending: false,
+            begun: false,
+        })
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -117,12 +127,12 @@ impl Wheels {
     /// Whether `now` (milliseconds) has passed into a slot that was not visited yet.
     #[inline]
     pub(super) fn is_due(&self, now: u32) -> bool {
-        !self.begun || self.visited != now >> SHIFT
+        !self.begun || self.pending || self.visited != now >> SHIFT
     }
 
     /// Moves on by one slot towards `now`; false where the wheel stands at `now`. A long silence skips to the wheel's
     /// last turn: every slot is still visited once.
-    pub(super) fn turn(&mut self, now: u32) -> bool {
+    fn turn(&mut self, now: u32) -> bool {
         let target = now >> SHIFT;
         if !self.begun {
             self.begun = true;
@@ -138,24 +148,27 @@ impl Wheels {
         true
     }
 
-    /// Takes the list of the slot that is visited now, of one class: its first entry, for [`Wheels::following`].
-    pub(super) fn take_slot(&mut self, class: Class) -> Option<u32> {
-        let place = class as usize * SLOTS as usize + (self.visited & (SLOTS - 1)) as usize;
-        let head = std::mem::replace(&mut self.heads[place], NONE);
-        self.filled[place / 64] &= !(1 << (place % 64));
-        (head != NONE).then_some(head)
-    }
-
-    /// The entry behind `entry` in a list that was taken; ask before `entry` is filed again.
-    pub(super) fn following(&self, entry: u32) -> Option<u32> {
-        let next = self.links[entry as usize].next;
-        (next != NONE).then_some(next)
+    /// An entry whose slot has come by `now`, if there is one: to be taken out and filed again, or ended.
+    pub(super) fn next_due(&mut self, now: u32) -> Option<u32> {
+        loop {
+            for class in Class::ALL {
+                let place = class as usize * SLOTS as usize + (self.visited & (SLOTS - 1)) as usize;
+                if self.heads[place] != NONE {
+                    self.pending = true;
+                    return Some(self.heads[place]);
+                }
+            }
+            self.pending = false;
+            if !self.turn(now) {
+                return None;
+            }
+        }
     }
 
     /// The entry of `class` that is filed nearest to its expiry: at most 33 words are looked at.
     pub(super) fn nearest(&self, class: Class) -> Option<u32> {
         let base = class as usize * WORDS;
-        let first = (self.visited.wrapping_add(1) & (SLOTS - 1)) as usize;
+        let first = (self.visited & (SLOTS - 1)) as usize;
         let words = &self.filled[base..base + WORDS];
         for step in 0..=WORDS {
             let index = (first / 64 + step) % WORDS;
