@@ -24,7 +24,7 @@ test: ## Runs everything that CI runs: formatting, lints, all tests. As root, or
 	cargo test --workspace --locked
 
 .PHONY: bench
-bench: ## Measures the live path beside a loop that only receives, and the stores beside their own tools. As root.
+bench: ## Measures the flow table, the live path beside a loop that only receives, and the stores beside their own tools. As root.
 	cargo bench --locked --package netmoth
 
 .PHONY: build-ebpf

@@ -1,4 +1,4 @@
-//! Nanoseconds per packet in the flow table: `cargo run --release -p netmoth --example measure_flow_table [ROUNDS]`.
+//! Nanoseconds per packet in the flow table: `cargo bench -p netmoth --bench flow_table`.
 //!
 //! Established TCP connections exchange data in random order, in batches as a worker takes them (hash and prefetch
 //! all, update all), at 4 K, 64 K and 1 M connections; then the same while a flood of new connections ten times the
@@ -23,7 +23,7 @@ impl RecordSink for Count {
     }
 }
 
-fn packet(number: u32, reply: bool, flags: u8, seq: u32, payload: u32) -> Packet {
+fn packet(number: u32, reply: bool, flags: u8, seq: u32, ack: u32, payload: u32) -> Packet {
     let client =
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, (number >> 16) as u8, (number >> 8) as u8, number as u8];
     let server = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 168, 0, 1];
@@ -40,7 +40,7 @@ fn packet(number: u32, reply: bool, flags: u8, seq: u32, payload: u32) -> Packet
         ip_bytes: 40 + payload,
         payload_bytes: payload,
         tcp_seq: seq,
-        tcp_ack: 1,
+        tcp_ack: ack,
         tcp_window: 1000,
         tcp_flags: flags,
         fragment: Fragment::Whole,
@@ -53,6 +53,8 @@ struct Driver {
     out: Count,
     now: Instant,
     random: u64,
+    /// Next sequence number of both sides of each connection.
+    sequence: Vec<[u32; 2]>,
 }
 
 impl Driver {
@@ -60,7 +62,13 @@ impl Driver {
         let mut config = FlowConfig::new(max_flows, [0x1234_5678, 0x9abc_def0]);
         config.active_timeout = Duration::from_secs(600_000);
         let now = Instant { wall_ns: 1_700_000_000_000_000_000, mono_ns: 1_000_000_000 };
-        Self { table: FlowTable::new(&config).expect("memory for the table"), out: Count(0), now, random: 1 }
+        Self {
+            table: FlowTable::new(&config).expect("memory for the table"),
+            out: Count(0),
+            now,
+            random: 1,
+            sequence: Vec::new(),
+        }
     }
 
     fn next(&mut self) -> u32 {
@@ -77,6 +85,8 @@ impl Driver {
         let mut hashes = [FlowHash::default(); BATCH];
         for (hash, packet) in hashes.iter_mut().zip(packets) {
             *hash = self.table.hash(packet, self.now);
+        }
+        for hash in &hashes[..packets.len()] {
             self.table.prefetch(hash);
         }
         self.table.advance(self.now, &mut self.out);
@@ -87,10 +97,11 @@ impl Driver {
 
     fn establish(&mut self, flows: u32) {
         let ack = tcp_flags::ACK;
+        self.sequence = vec![[1, 1]; flows as usize];
         for number in 0..flows {
-            let syn = packet(number, false, tcp_flags::SYN, 0, 0);
-            let answer = packet(number, true, tcp_flags::SYN | ack, 0, 0);
-            self.poll(&[syn, answer, packet(number, false, ack, 1, 0)]);
+            let syn = packet(number, false, tcp_flags::SYN, 0, 0, 0);
+            let answer = packet(number, true, tcp_flags::SYN | ack, 0, 1, 0);
+            self.poll(&[syn, answer, packet(number, false, ack, 1, 1, 0)]);
         }
     }
 
@@ -98,12 +109,19 @@ impl Driver {
     fn exchange(&mut self, flows: u32, rounds: u32, flood: Option<usize>) -> f64 {
         let (mut spent, mut fresh) = (Duration::ZERO, 1 << 23);
         let mut batch = [Packet::BLANK; BATCH];
-        for round in 0..rounds {
+        for _ in 0..rounds {
             for (place, slot) in batch.iter_mut().enumerate() {
                 let random = self.next();
-                *slot = packet(random % flows, random >> 31 == 1, tcp_flags::ACK | tcp_flags::PSH, 1 + round, 100);
+                let (number, reply) = (random % flows, random >> 31 == 1);
+                let [mine, theirs] = {
+                    let both = &mut self.sequence[number as usize];
+                    let sides = if reply { [both[1], both[0]] } else { *both };
+                    both[usize::from(reply)] += 100;
+                    sides
+                };
+                *slot = packet(number, reply, tcp_flags::ACK | tcp_flags::PSH, mine, theirs, 100);
                 if flood.is_some_and(|every| place % every == 0) {
-                    *slot = packet(fresh, false, tcp_flags::SYN, 0, 0);
+                    *slot = packet(fresh, false, tcp_flags::SYN, 0, 0, 0);
                     fresh += 1;
                 }
             }
@@ -117,7 +135,7 @@ impl Driver {
 
 #[expect(clippy::print_stdout, reason = "it prints what it measures")]
 fn main() {
-    let rounds = std::env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(50_000);
+    let rounds = 50_000;
     for flows in [4_096, 65_536, 1_000_000] {
         let mut driver = Driver::new(flows);
         driver.establish(flows);
