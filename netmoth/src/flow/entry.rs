@@ -3,7 +3,7 @@
 use super::history::{self, FLIP, Letter};
 use super::key::Key;
 use super::record::{FlowRecord, History};
-use super::tcp::Sides;
+use super::tcp::{Sides, State};
 use super::wheel::Class;
 
 /// No round trip time was measured.
@@ -113,6 +113,18 @@ impl Entry {
 
     pub(super) fn set_hole(&mut self, open: bool) {
         self.packed = if open { self.packed | HOLE } else { self.packed & !HOLE };
+    }
+
+    /// TCP state of one side.
+    #[inline]
+    pub(super) fn state(&self, side: usize) -> State {
+        State::from_bits(self.packed >> (3 * side))
+    }
+
+    /// Both sides came through the handshake and none has ended.
+    #[inline]
+    pub(super) fn is_established(&self) -> bool {
+        self.state(0) == State::Established && self.state(1) == State::Established
     }
 
     pub(super) fn sides(&self) -> Sides {

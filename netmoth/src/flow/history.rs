@@ -63,7 +63,8 @@ fn code_at(words: &[u64; 2], position: usize) -> u8 {
 
 /// Appends a letter's code. There is room for 24; later ones are not kept.
 pub(super) fn push(words: &mut [u64; 2], code: u8) {
-    if let Some(position) = (0..2 * PER_WORD).find(|&position| code_at(words, position) == NO_LETTER) {
+    let first_free = (0..2 * PER_WORD).find(|&position| code_at(words, position) == NO_LETTER);
+    if let Some(position) = first_free {
         words[position / PER_WORD] ^= u64::from(code ^ NO_LETTER) << (5 * (position % PER_WORD));
     }
 }

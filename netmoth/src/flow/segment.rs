@@ -16,7 +16,9 @@ pub(super) fn book(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usiz
     let flags = packet.tcp_flags;
     hot.flags[side] |= flags;
     let length = sequence_length(packet);
-    let fresh = begin(hot, cold, packet, side);
+    // Nearly all segments: both sides came through the handshake, and nobody starts or ends anything.
+    let steady = flags & (SYN | FIN | RST) == 0 && hot.is_established();
+    let fresh = !steady && begin(hot, cold, packet, side);
     let end = packet.tcp_seq.wrapping_add(length);
     let advance = difference(end, hot.last_seq[side]);
     let spoke = hot.seen[side] & (Letter::Ack.bit() | Letter::Data.bit()) != 0;
@@ -34,6 +36,10 @@ pub(super) fn book(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usiz
     if !spoke {
         measure(hot, packet, side, now);
     }
+    if steady {
+        (0..gaps).for_each(|_| counted(hot, cold, Letter::Gap, 1 - side));
+        return;
+    }
     let mut sides = hot.sides();
     let flip = sides.segment(side, hot.originator(), flags, packet.payload_bytes);
     hot.set_sides(sides);
@@ -49,7 +55,7 @@ pub(super) fn book(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usiz
 
 /// A later piece of a segment: its bytes follow on those of the first.
 pub(super) fn book_later_piece(hot: &mut Entry, packet: &Packet, side: usize) {
-    if !matches!(hot.sides().state(side), State::Inactive | State::Reset) {
+    if !matches!(hot.state(side), State::Inactive | State::Reset) {
         hot.last_seq[side] = hot.last_seq[side].wrapping_add(packet.payload_bytes);
     }
 }
@@ -68,7 +74,7 @@ fn difference(a: u32, b: u32) -> i32 {
 /// Sets up a side's sequence space with its first segment, and again with a SYN that starts over. True where it did.
 fn begin(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize) -> bool {
     let syn = packet.tcp_flags & SYN != 0;
-    let (start, last) = match hot.sides().state(side) {
+    let (start, last) = match hot.state(side) {
         State::Inactive if !syn => (packet.tcp_seq.wrapping_sub(1), packet.tcp_seq), // as if a SYN had stood before it
         State::Inactive => (packet.tcp_seq, packet.tcp_seq.wrapping_add(sequence_length(packet))),
         State::SynSent | State::SynAckSent | State::Established | State::Partial
@@ -162,7 +168,7 @@ fn counted(hot: &Entry, cold: &mut Cold, letter: Letter, side: usize) {
 /// How many stretches of the peer's bytes the segment acknowledges that were never seen here, each told once.
 fn acknowledged_gaps(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize) -> u32 {
     let (peer, ack) = (1 - side, packet.tcp_ack);
-    if hot.sides().state(peer) == State::Inactive {
+    if hot.state(peer) == State::Inactive {
         // The peer's numbering is known from here on.
         hot.last_seq[peer] = ack.wrapping_sub(1);
         set_start(hot, cold, peer, ack.wrapping_sub(1));
@@ -203,7 +209,7 @@ const FAR: i32 = 1 << 20;
 fn follow(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize, end: u32, advance: i32) -> bool {
     let flags = packet.tcp_flags;
     let far = !(-FAR..=FAR).contains(&advance);
-    if flags & (SYN | RST) != 0 && far || hot.sides().state(side) == State::Reset {
+    if flags & (SYN | RST) != 0 && far || hot.state(side) == State::Reset {
         return true;
     }
     if advance > 0 {

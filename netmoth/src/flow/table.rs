@@ -406,6 +406,9 @@ fn elapsed(tick: u32, since: u32) -> u32 {
 
 fn class_of(entry: &Entry) -> Class {
     if entry.key.protocol == TCP {
+        if entry.is_established() {
+            return Class::Open;
+        }
         let sides = entry.sides();
         if sides.is_over() {
             Class::Closed

@@ -27,7 +27,8 @@ pub(super) enum State {
 }
 
 impl State {
-    fn from_bits(bits: u16) -> Self {
+    #[inline]
+    pub(super) fn from_bits(bits: u16) -> Self {
         match bits & 7 {
             0 => Self::Inactive,
             1 => Self::SynSent,
