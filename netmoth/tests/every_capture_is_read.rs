@@ -80,10 +80,9 @@ fn community_ids_are_those_of_the_specification() {
     let scratch = tempfile::tempdir().unwrap();
     let seeded = scratch.path().join("seed.yml");
     std::fs::write(&seeded, "community_id_seed: 1\n").unwrap();
-    for (baseline, more) in [
-        ("baseline_default_seed.json", Vec::new()),
-        ("baseline_seed1.json", vec!["-c", seeded.to_str().unwrap()]),
-    ] {
+    for (baseline, more) in
+        [("baseline_default_seed.json", Vec::new()), ("baseline_seed1.json", vec!["-c", seeded.to_str().unwrap()])]
+    {
         let expected: Vec<Value> =
             serde_json::from_str(&std::fs::read_to_string(folder.join(baseline)).unwrap()).unwrap();
         let mut all = Vec::new();
