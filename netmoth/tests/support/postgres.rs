@@ -87,7 +87,11 @@ impl PostgresServer {
 
     /// The superuser's address by way of the socket in the file system, which another network namespace reaches, too.
     pub(crate) fn socket_url(&self) -> String {
-        format!("postgres://postgres:{PASSWORD}@localhost/postgres?host={}&port={}", self.folder.path().display(), self.port)
+        format!(
+            "postgres://postgres:{PASSWORD}@localhost/postgres?host={}&port={}",
+            self.folder.path().display(),
+            self.port
+        )
     }
 
     /// The superuser's address of the database `postgres`.
