@@ -7,7 +7,8 @@
 //! 2. [`hash`] turns both directions of a connection into the same number.
 //! 3. [`fragment`] keeps the pieces of one datagram together.
 //! 4. [`choose`](choose::choose) puts the three together: which socket of a queue takes this frame.
-//! 5. [`fate`] names what can become of a frame; the program counts each frame under exactly one.
+//! 5. [`plain`] does 1 and 4 again for a verifier that grants less.
+//! 6. [`fate`] names what can become of a frame; the program counts each frame under exactly one.
 
 #![no_std]
 
@@ -15,6 +16,7 @@ pub mod choose;
 pub mod fate;
 pub mod fragment;
 pub mod hash;
+pub mod plain;
 pub mod walk;
 
 /// Name of the program's function, and so of its symbol in the object.

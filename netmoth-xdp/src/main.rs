@@ -16,7 +16,8 @@ use aya_ebpf::programs::XdpContext;
 use netmoth_shared::choose::{Memory, choose};
 use netmoth_shared::fate::{Fate, slot};
 use netmoth_shared::fragment::{Datagram, Piece, REMEMBERED};
-use netmoth_shared::walk::Bytes;
+use netmoth_shared::hash::HashKey;
+use netmoth_shared::plain;
 use netmoth_shared::{QueueSockets, Settings};
 
 // The loader sets the sizes of the first three.
@@ -35,34 +36,35 @@ static FRAGMENTS: LruHashMap<Datagram, Piece> = LruHashMap::with_max_entries(REM
 // program where such frames can come, and the loader says why (see README.md).
 #[xdp]
 fn netmoth(ctx: XdpContext) -> u32 {
-    run(&ctx, &frame::Frame::of(&ctx))
+    let frame = frame::Frame::of(&ctx);
+    run(&ctx, |key, sockets| choose(&frame, key, sockets, &Kernel))
 }
 
 /// The same for a sensor without CAP_PERFMON: the loader takes it where the verifier refuses the first.
 #[xdp]
 fn netmoth_copied(ctx: XdpContext) -> u32 {
-    run(&ctx, &frame::Copied(&ctx))
+    run(&ctx, |key, sockets| plain::choose(&frame::Copied(&ctx), key, sockets, &Kernel))
 }
 
 #[inline(always)]
-fn run(ctx: &XdpContext, frame: &impl Bytes) -> u32 {
+fn run(ctx: &XdpContext, choose: impl FnOnce(&HashKey, u32) -> u32) -> u32 {
     // An array of one element always has it; the verifier wants the test.
     let Some(settings) = SETTINGS.get(0) else { return XDP_PASS };
     let queue = ctx.rx_queue_index();
-    let (fate, action) = decide(frame, queue, settings);
+    let (fate, action) = decide(queue, settings, choose);
     count(slot(queue, settings.queues, fate));
     action
 }
 
 #[inline(always)]
-fn decide(frame: &impl Bytes, queue: u32, settings: &Settings) -> (Fate, u32) {
+fn decide(queue: u32, settings: &Settings, choose: impl FnOnce(&HashKey, u32) -> u32) -> (Fate, u32) {
     let Some(&QueueSockets { first_socket, sockets }) = QUEUES.get(queue) else {
         return (Fate::QueueNotCaptured, XDP_PASS);
     };
     let socket = match sockets {
         0 => return (Fate::QueueNotCaptured, XDP_PASS),
         1 => first_socket,
-        _ => first_socket.wrapping_add(choose(frame, &settings.key, sockets, &Kernel)),
+        _ => first_socket.wrapping_add(choose(&settings.key, sockets)),
     };
     // The flags are what the helper returns where the map has no socket at the index.
     match SOCKETS.redirect(socket, u64::from(XDP_PASS)) {

@@ -214,14 +214,21 @@ impl XdpProgram {
 /// that asks the kernel for each field. If neither is taken, what was said of the first is the news.
 fn load_either(ebpf: &mut Ebpf) -> Result<&'static str, ProgramError> {
     let Err(first) = program(ebpf, PROGRAM)?.load() else { return Ok(PROGRAM) };
-    if let AyaProgramError::LoadError { io_error, .. } = &first
-        && io_error.raw_os_error() == Some(libc::EACCES)
-        && program(ebpf, PROGRAM_COPIED)?.load().is_ok()
-    {
-        log::debug!("without CAP_PERFMON: the XDP program asks the kernel for each field of a header");
-        return Ok(PROGRAM_COPIED);
+    let refused =
+        matches!(&first, AyaProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(libc::EACCES));
+    if !refused {
+        return Err(ProgramError::from_program(first));
     }
-    Err(ProgramError::from_program(first))
+    match program(ebpf, PROGRAM_COPIED)?.load() {
+        Ok(()) => {
+            log::debug!("without CAP_PERFMON: the XDP program asks the kernel for each field of a header");
+            Ok(PROGRAM_COPIED)
+        }
+        Err(second) => {
+            log::debug!("nor does the verifier take the program without packet pointers: {second}");
+            Err(ProgramError::from_program(first))
+        }
+    }
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, ProgramError> {

@@ -1,6 +1,9 @@
 //! Every key of the configuration, with its default.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The configuration of `netmoth run`. Field names are the keys.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -77,7 +80,7 @@ impl Default for Config {
             xdp_mode: XdpModeKey::Auto,
             busy_poll: 0,
             frame_size: FrameSize::Auto,
-            ring_size: 2048,
+            ring_size: 4096,
             max_flows: 1_000_000,
             active_timeout: 300,
             timeouts: Timeouts::default(),
@@ -105,9 +108,9 @@ pub struct Postgres {
     pub host: String,
 }
 
-impl std::fmt::Debug for Postgres {
+impl fmt::Debug for Postgres {
     /// Never shows the password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { user, db, host, .. } = self;
         f.debug_struct("Postgres").field("user", user).field("db", db).field("host", host).finish_non_exhaustive()
     }
@@ -164,8 +167,7 @@ pub enum XdpModeKey {
 }
 
 /// Values of `frame_size`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "serde_yaml::Value")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameSize {
     /// By the MTU of the interface.
     Auto,
@@ -173,14 +175,29 @@ pub enum FrameSize {
     Bytes(u32),
 }
 
-impl TryFrom<serde_yaml::Value> for FrameSize {
-    type Error = &'static str;
+impl<'de> Deserialize<'de> for FrameSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FrameSizeVisitor)
+    }
+}
 
-    fn try_from(value: serde_yaml::Value) -> Result<Self, Self::Error> {
-        match (value.as_str(), value.as_u64()) {
-            (Some("auto"), _) => Ok(Self::Auto),
-            (_, Some(bytes @ (2048 | 4096))) => Ok(Self::Bytes(bytes as u32)),
-            _ => Err("must be auto, 2048 or 4096"),
+struct FrameSizeVisitor;
+
+impl Visitor<'_> for FrameSizeVisitor {
+    type Value = FrameSize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("auto, 2048 or 4096")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<FrameSize, E> {
+        if word == "auto" { Ok(FrameSize::Auto) } else { Err(E::invalid_value(Unexpected::Str(word), &self)) }
+    }
+
+    fn visit_u64<E: Error>(self, bytes: u64) -> Result<FrameSize, E> {
+        match bytes {
+            2048 | 4096 => Ok(FrameSize::Bytes(bytes as u32)),
+            _ => Err(E::invalid_value(Unexpected::Unsigned(bytes), &self)),
         }
     }
 }

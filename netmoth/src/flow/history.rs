@@ -18,8 +18,6 @@ pub(super) enum Letter {
     Fin,
     /// `R`: RST.
     Reset,
-    /// `C`: bad checksum.
-    Checksum,
     /// `G`: the peer acknowledged bytes that were never seen.
     Gap,
     /// `T`: payload that was sent before.
@@ -32,7 +30,7 @@ pub(super) enum Letter {
     MultiFlag,
 }
 
-const NAMES: [u8; 12] = *b"SHADFRCGTWIQ";
+const NAMES: [u8; 11] = *b"SHADFRGTWIQ";
 const FLIPPED: u8 = 24;
 
 /// Letters per word.
@@ -98,7 +96,7 @@ mod tests {
         let mut words = [0; 2];
         let all = [Letter::Syn, Letter::Handshake, Letter::Ack, Letter::Data, Letter::Fin, Letter::Reset]
             .into_iter()
-            .chain([Letter::Checksum, Letter::Gap, Letter::Retransmission, Letter::ZeroWindow, Letter::Inconsistent])
+            .chain([Letter::Gap, Letter::Retransmission, Letter::ZeroWindow, Letter::Inconsistent])
             .chain([Letter::MultiFlag]);
         put(&mut words, 0, FLIP);
         let mut count = 1;
@@ -108,7 +106,7 @@ mod tests {
         }
         let mut history = History::EMPTY;
         unpack(&words, count, &mut history);
-        assert_eq!(history.as_str(), "^ShAdFrCgTwIq");
+        assert_eq!(history.as_str(), "^ShAdFrGtWiQ");
     }
 
     #[test]

@@ -145,8 +145,8 @@ impl FlowTable {
         self.book(entry, packet, usize::from(hash.side), now);
     }
 
-    /// Ends what has been silent for too long, and reports connections that go on. However often it is called, the records
-    /// are the same: what is due is also found by the packet that comes after.
+    /// Ends what has been silent for too long. However often it is called, the records are the same: what is due is also
+    /// found by the packet that comes after.
     #[inline]
     pub fn advance(&mut self, now: Instant, out: &mut impl RecordSink) {
         let tick = tick(now);
@@ -174,7 +174,7 @@ impl FlowTable {
         }
     }
 
-    /// An entry whose slot has come: ends it, reports a part, or files it anew. It is in no list at this moment.
+    /// An entry whose slot has come: ends it, or files it anew. It is in no list at this moment.
     fn visit(&mut self, entry: u32, tick: u32, out: &mut impl RecordSink) {
         if self.is_due(entry, tick) {
             let reason = self.idle_reason(entry);
@@ -182,7 +182,6 @@ impl FlowTable {
             self.release(entry);
             return;
         }
-        self.cut_if_old(entry, tick, out);
         self.file(entry);
     }
 
@@ -225,18 +224,11 @@ impl FlowTable {
         self.own_reason(entry).unwrap_or(EndReason::Idle)
     }
 
-    /// Ends a part that has lasted long enough, or whose counters are full.
+    /// Ends the part before a packet that comes after it has lasted long enough, or whose counters are full. Silence ends no
+    /// part: what is silent is reported when it ends, and in one row.
     fn cut(&mut self, entry: u32, tick: u32, side: usize, out: &mut impl RecordSink) {
-        if self.entries[entry as usize].is_full(side) {
-            self.emit_part(entry, tick, out);
-        }
-        self.cut_if_old(entry, tick, out);
-    }
-
-    fn cut_if_old(&mut self, entry: u32, tick: u32, out: &mut impl RecordSink) {
-        let hot = &self.entries[entry as usize];
         let age = tick.wrapping_sub(self.cold[entry as usize].part_tick);
-        if !hot.is_empty() && age >= self.limits.active {
+        if age >= self.limits.active || self.entries[entry as usize].is_full(side) {
             self.emit_part(entry, tick, out);
         }
     }
@@ -311,14 +303,11 @@ impl FlowTable {
         }
     }
 
-    /// Files an entry at the moment when something is to be done about it.
+    /// Files an entry at the moment when it will have been silent for too long.
     fn file(&mut self, entry: u32) {
         let hot = &self.entries[entry as usize];
-        let idle = hot.last_tick.wrapping_add(self.idle_limit(hot));
-        let part = self.cold[entry as usize].part_tick.wrapping_add(self.limits.active);
-        let due = if !hot.is_empty() && (part.wrapping_sub(idle) as i32) < 0 { part } else { idle };
-        let class = hot.class();
-        self.wheels.file(entry, class, due);
+        let due = hot.last_tick.wrapping_add(self.idle_limit(hot));
+        self.wheels.file(entry, hot.class(), due);
     }
 
     /// Takes an entry out of its list, emits its last part and gives the entry back.
@@ -346,6 +335,7 @@ impl FlowTable {
             hot.start_ns = now.wall_ns;
             self.cold[entry as usize].part_tick = tick(now);
         }
+        // Stamps of a file may go back; a record's end never comes before its start.
         hot.last_ns = hot.last_ns.max(now.wall_ns);
         hot.count(side, packet.ip_bytes, packet.payload_bytes);
         let before = hot.class();
@@ -408,13 +398,11 @@ fn record(hot: &Entry, cold: &Cold, reason: EndReason) -> FlowRecord {
     let originator = hot.originator();
     let responder = 1 - originator;
     let (vlan, inner_vlan) = hot.key.vlans();
-    // A part without packets only tells the end: its time is that of the last packet.
-    let start_ns = if hot.is_empty() { hot.last_ns } else { hot.start_ns };
     let mut record = FlowRecord {
         flow_id: hot.flow_id,
         part: hot.part,
-        start_ns,
-        end_ns: hot.last_ns.max(start_ns),
+        start_ns: hot.start_ns,
+        end_ns: hot.last_ns,
         src_ip: std::net::Ipv4Addr::UNSPECIFIED.into(),
         dst_ip: std::net::Ipv4Addr::UNSPECIFIED.into(),
         src_port: 0,

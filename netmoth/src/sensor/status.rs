@@ -27,7 +27,7 @@ pub(super) fn line(before: &Moment, after: &Moment, elapsed: Duration) -> String
     let seconds = elapsed.as_secs_f64().max(1e-9);
     let drops = after.kernel_drops.saturating_sub(before.kernel_drops);
     format!(
-        "{} packets/s, {} bit/s, {} flows open, {} frames dropped, {} records committed, {} waiting, {} lost",
+        "{} packets/s, {}bit/s, {} flows open, {} frames dropped, {} records committed, {} waiting, {} lost",
         grouped((frames as f64 / seconds).round() as u64),
         scaled(bytes as f64 * 8.0 / seconds),
         grouped(after.workers.flows_open),

@@ -24,6 +24,7 @@ fn holds(queues: u32, workers: u32) {
         traffic::rarities(&hub, queue);
     }
     traffic::last(&hub);
+    hub.silence();
     let file = tcpdump.stop_after(traffic::is_last);
     let outcome = sensor.stop();
 

@@ -239,15 +239,25 @@ impl Hub {
         }
     }
 
-    /// A command that will run on a host.
+    /// A command that will run on a host. All programs of hosts share one CPU: on several, the ports of the hub see the
+    /// two directions of a connection in different orders, and a retransmission of one is a gap of the other.
     pub(crate) fn on(&self, host: Host, program: &str) -> Command {
-        self.names.command(host.namespace(), program)
+        let mut command = self.names.command(host.namespace(), "taskset");
+        command.args(["--cpu-list", "0", program]);
+        command
     }
 
     /// Runs a shell script on a host.
     #[track_caller]
     pub(crate) fn script(&self, host: Host, text: &str) {
         script(&self.names.name(host.namespace()), text);
+    }
+
+    /// Cuts the hosts off, so that tap and tcpdump have seen the same frames whichever is stopped first.
+    #[track_caller]
+    pub(crate) fn silence(&self) {
+        let ports = "for port in /sys/class/net/p-[ab]*; do ip link set ${port##*/} down; done";
+        script(&self.names.name("hub"), ports);
     }
 
     /// A command that will run where the tap is.

@@ -55,7 +55,7 @@ impl Rig {
     }
 
     fn run(&mut self, frame: &[u8]) -> u32 {
-        let xdp = program(&mut self.program.ebpf).expect("the program is there");
+        let xdp = program(&mut self.program.ebpf, PROGRAM).expect("the program is there");
         let options = TestRunOptions { data_in: Some(frame), repeat: 1, ..TestRunOptions::default() };
         xdp.test_run(options).expect("the kernel runs it").return_value
     }
@@ -249,7 +249,7 @@ fn frames_of_queues_beyond_pass_and_are_counted_apart() {
         return;
     }
     let mut program = XdpProgram::load(0, 1, KEY).expect("root may load the program");
-    let xdp = super::program(&mut program.ebpf).expect("the program is there");
+    let xdp = super::program(&mut program.ebpf, PROGRAM).expect("the program is there");
     let frame = v4(1, 6, 0, 0, (50_000, 80));
     let options = TestRunOptions { data_in: Some(&frame), repeat: 1, ..TestRunOptions::default() };
     assert_eq!(xdp.test_run(options).expect("the kernel runs it").return_value, XDP_PASS);
