@@ -33,14 +33,6 @@ pub fn read() -> Result<Cpus, TuningError> {
     })
 }
 
-/// The number of CPUs that this process may run on.
-///
-/// # Errors
-/// Where procfs can't be read.
-pub fn allowed_count() -> Result<usize, TuningError> {
-    Ok(read()?.allowed.len())
-}
-
 /// The CPUs of a NUMA node; empty where there is no such node.
 pub fn of_node(node: u32) -> Vec<u32> {
     let path = format!("/sys/devices/system/node/node{node}/cpulist");
@@ -74,7 +66,6 @@ mod tests {
 
     #[test]
     fn this_process_may_run_somewhere() {
-        assert_eq!(allowed_count().unwrap(), read().unwrap().allowed.len());
-        assert!(allowed_count().unwrap() >= 1);
+        assert!(!read().unwrap().allowed.is_empty());
     }
 }

@@ -37,8 +37,8 @@ pub(super) fn judge(wanted: &Wanted, interface: &InterfaceFacts) -> Vec<Check> {
             if interface.driver_name() == "veth" { "; on the peer of a veth: ethtool -K PEER txvlan off" } else { "" };
         Check::warn(
             "VLAN offload",
-            "the card takes VLAN tags off, and vlan_id stays empty",
-            format!("if there are VLANs: ethtool -K {name} rxvlan off{peer}"),
+            "rx-vlan-offload is on: the card may take VLAN tags off before the program sees them, and vlan_id stays empty",
+            format!("if there are VLANs on this link: ethtool -K {name} rxvlan off{peer}"),
         )
     } else {
         Check::ok("VLAN offload", "tags stay on the frames")
