@@ -67,11 +67,11 @@ fn begin(hot: &mut Entry, cold: &mut Cold, packet: &Packet, side: usize) {
             cold.start_seq[side] = packet.tcp_seq.wrapping_sub(1);
             hot.last_seq[side] = packet.tcp_seq;
         }
-        State::SynSent | State::SynAckSent | State::Established | State::Partial if syn => {
-            if packet.tcp_seq != cold.start_seq[side] {
-                cold.start_seq[side] = packet.tcp_seq;
-                hot.last_seq[side] = packet.tcp_seq.wrapping_add(sequence_length(packet));
-            }
+        State::SynSent | State::SynAckSent | State::Established | State::Partial
+            if syn && packet.tcp_seq != cold.start_seq[side] =>
+        {
+            cold.start_seq[side] = packet.tcp_seq;
+            hot.last_seq[side] = packet.tcp_seq.wrapping_add(sequence_length(packet));
         }
         _ => {}
     }

@@ -76,11 +76,8 @@ impl Sides {
 
     /// The connection is over: both closed, one reset, or one closed that never heard of the other.
     pub(super) fn is_over(self) -> bool {
-        match (self.now[0], self.now[1]) {
-            (State::Reset, _) | (_, State::Reset) | (State::Closed, State::Closed) => true,
-            (State::Closed, State::Inactive) | (State::Inactive, State::Closed) => true,
-            _ => false,
-        }
+        use State::{Closed, Inactive, Reset};
+        matches!((self.now[0], self.now[1]), (Reset, _) | (_, Reset) | (Closed, Closed | Inactive) | (Inactive, Closed))
     }
 
     /// One side reset it.
