@@ -16,14 +16,34 @@ pub fn start() {
     }
     builder.parse_default_env();
     builder.target(Target::Stderr);
-    // systemd sets it where standard error goes to the journal: it adds time and unit by itself.
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        builder.format(|out, record| writeln!(out, "<{}>{}", priority(record.level()), record.args()));
+    if journald(std::env::var("JOURNAL_STREAM").ok().as_deref(), stderr_identity()) {
+        // It adds time and unit by itself.
+        builder
+            .format(|out, record| out.write_all(with_priority(record.level(), &record.args().to_string()).as_bytes()));
     } else {
         builder.format_target(false);
         builder.format_timestamp_millis();
     }
     builder.init();
+}
+
+/// Device and inode of standard error.
+fn stderr_identity() -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self/fd/2").ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Whether standard error goes to journald. `JOURNAL_STREAM` is `DEVICE:INODE` of the stream that it gave the service;
+/// children whose output goes elsewhere, a terminal say, inherit the variable all the same (systemd.exec(5)).
+fn journald(journal_stream: Option<&str>, stderr: Option<(u64, u64)>) -> bool {
+    let stream = journal_stream.and_then(|stream| stream.split_once(':'));
+    let stream = stream.and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
+    stream.is_some() && stream == stderr
+}
+
+/// Each line of a message with its priority in front: journald makes an entry of every line.
+fn with_priority(level: Level, message: &str) -> String {
+    message.lines().map(|line| format!("<{}>{line}\n", priority(level))).collect()
 }
 
 fn debug_wanted() -> bool {
@@ -47,5 +67,18 @@ mod tests {
     #[test]
     fn levels_become_syslog_priorities() {
         assert_eq!([Level::Error, Level::Warn, Level::Info, Level::Debug].map(priority), [3, 4, 6, 7]);
+    }
+
+    #[test]
+    fn journald_is_known_by_its_own_stream_alone() {
+        assert!(journald(Some("9:4711"), Some((9, 4711))));
+        assert!(!journald(Some("9:4711"), Some((9, 4712))), "inherited, but standard error goes elsewhere");
+        assert!(!journald(Some("nonsense"), None));
+        assert!(!journald(None, Some((9, 4711))));
+    }
+
+    #[test]
+    fn every_line_of_a_message_carries_its_priority() {
+        assert_eq!(with_priority(Level::Warn, "a\nb"), "<4>a\n<4>b\n");
     }
 }

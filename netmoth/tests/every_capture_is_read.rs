@@ -10,6 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The folder with the captures, or None with a message.
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
 fn shared() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let folder = std::env::var_os("NETMOTH_SHARED").map_or(beside, PathBuf::from);

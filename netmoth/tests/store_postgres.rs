@@ -1,6 +1,7 @@
 //! PostgreSQL gets every record once, whatever happens to the server, and what users meet has a sentence.
 
 #[path = "support/postgres.rs"]
+#[expect(dead_code, reason = "the end-to-end tests use the rest of it")]
 mod postgres;
 #[path = "support/records.rs"]
 mod records;

@@ -1,1 +1,17 @@
-//! What a host's network interfaces and limits look like to a capture program. Reads only.
+//! What a host brings along for capture: read, put into plain values, changed in nothing.
+//!
+//! One subject a file. Each has `read`, which asks the kernel, and parsers apart from it, tested on recorded answers. What a
+//! driver has no answer for is `None`, not an error.
+
+pub mod cpus;
+pub mod driver;
+mod error;
+mod ethtool;
+pub mod features;
+pub mod limits;
+pub mod link;
+pub mod queues;
+pub mod rss;
+pub mod xdp;
+
+pub use error::TuningError;

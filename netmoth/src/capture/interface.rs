@@ -139,15 +139,9 @@ fn default_route(index: u32) -> Result<bool, CaptureError> {
     }))
 }
 
-/// The driver by the device's link in sysfs; virtual devices have none there and say what they are in `uevent` at most.
+/// The driver's name, as `ethtool -i` has it.
 fn driver(name: &str) -> String {
-    let link = Path::new("/sys/class/net").join(name).join("device/driver");
-    if let Some(driver) =
-        fs::read_link(link).ok().and_then(|path| path.file_name().map(|f| f.to_string_lossy().into_owned()))
-    {
-        return driver;
-    }
-    "unknown".into()
+    tuning::driver::read(name).ok().flatten().map_or_else(|| "unknown".into(), |driver| driver.name)
 }
 
 /// The queues in use, which sysfs alone lists; the kernel's message counts those that the driver has room for, which is

@@ -30,6 +30,7 @@ pub use interface::Interface;
 pub use link::LinkEvent;
 pub(crate) use open::random;
 pub use open::{Capture, CaptureConfig, CaptureCounts};
+pub(crate) use open::{fitting_frame_size, frame_memory};
 pub use plan::{PlannedSocket, plan};
 pub use program::{AttachPreference, ProgramError, XdpMode};
 pub use socket::SocketStatistics;

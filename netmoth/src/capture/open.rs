@@ -95,7 +95,7 @@ impl Capture {
         }
         let hash_key = std::array::from_fn(|_| random());
         let mut program = XdpProgram::load(interface.queues, sockets.len() as u32, hash_key)?;
-        memlock::check(u64::from(frames(config, per_queue)) * u64::from(frame_size) * queues.len() as u64)?;
+        memlock::check(frame_memory(config, interface.mtu, per_queue, queues.len()))?;
         let mut setup = Setup { interface: &interface, config, frame_size, users: Vec::new(), receivers: Vec::new() };
         for &queue in &queues {
             let here: Vec<_> = sockets.iter().copied().filter(|s| s.queue == queue).collect();
@@ -233,11 +233,24 @@ fn frames(config: &CaptureConfig, sockets: u32) -> u32 {
     config.ring_size * (2 + sockets)
 }
 
-/// The size of a UMEM frame: as configured, or the smaller of the two that takes a full-sized frame of this MTU.
+/// Bytes of memory that the frames of all queues take, where `sockets` sockets share a queue at most.
+pub(crate) fn frame_memory(config: &CaptureConfig, mtu: u32, sockets: u32, queues: usize) -> u64 {
+    let size = fitting_frame_size(mtu, config.frame_size).0;
+    u64::from(frames(config, sockets)) * u64::from(size) * queues as u64
+}
+
+/// The size of a UMEM frame: as configured, or the smaller of the two that takes a full-sized frame of this MTU; and
+/// whether a full-sized frame fits.
+pub(crate) fn fitting_frame_size(mtu: u32, configured: Option<u32>) -> (u32, bool) {
+    let longest = mtu.saturating_add(LINK_HEADERS);
+    let size = configured.unwrap_or(if longest <= 2048 - HEADROOM { 2048 } else { 4096 });
+    (size, longest <= size.saturating_sub(HEADROOM))
+}
+
+/// The size of a UMEM frame on this interface; says so where full-sized frames don't fit.
 fn frame_size(interface: &Interface, config: &CaptureConfig) -> u32 {
-    let longest = interface.mtu.saturating_add(LINK_HEADERS);
-    let size = config.frame_size.unwrap_or(if longest <= 2048 - HEADROOM { 2048 } else { 4096 });
-    if longest > size - HEADROOM {
+    let (size, fits) = fitting_frame_size(interface.mtu, config.frame_size);
+    if !fits {
         warn!(
             "the MTU of {} is {}: frames longer than {} bytes do not fit a UMEM frame of {size} and will be dropped by \
              the kernel (counted as dropped); {}",

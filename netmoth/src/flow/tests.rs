@@ -24,22 +24,22 @@ impl FlowTable {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "a segment is its header's fields")]
-fn segment(from: u8, from_port: u16, to: u8, to_port: u16, flags: u8, seq: u32, ack: u32, payload: u32) -> Packet {
+/// A TCP segment between two ends, each the last byte of an address and a port.
+fn segment(from: (u8, u16), to: (u8, u16), flags: u8, seq: u32, ack: u32, payload: u32) -> Packet {
     Packet {
         tcp_flags: flags,
         tcp_seq: seq,
         tcp_ack: ack,
         payload_bytes: payload,
         ip_bytes: 40 + payload,
-        ..packet(6, from, from_port, to, to_port)
+        ..packet(6, from.0, from.1, to.0, to.1)
     }
 }
 
 /// An ordinary connection from 10.0.0.1 to 10.0.0.2 with `request` and `response` bytes, ten milliseconds a segment.
 fn conversation(port: u16, request: u32, response: u32) -> Vec<Packet> {
-    let there = |flags, seq, ack, payload| segment(1, port, 2, 80, flags, seq, ack, payload);
-    let back = |flags, seq, ack, payload| segment(2, 80, 1, port, flags, seq, ack, payload);
+    let there = |flags, seq, ack, payload| segment((1, port), (2, 80), flags, seq, ack, payload);
+    let back = |flags, seq, ack, payload| segment((2, 80), (1, port), flags, seq, ack, payload);
     let (mine, yours) = (1_000, 9_000);
     vec![
         there(SYN, mine, 0, 0),
@@ -94,7 +94,7 @@ fn retransmissions_gaps_and_zero_windows_are_noted_and_counted() {
     let mut story = conversation(4000, 100, 2_000);
     story.insert(4, story[3]);
     story.insert(4, story[3]);
-    let mut closed = segment(1, 4000, 2, 80, ACK, 1_101, 9_001, 0);
+    let mut closed = segment((1, 4000), (2, 80), ACK, 1_101, 9_001, 0);
     closed.tcp_window = 0;
     story.insert(7, closed);
     // The response is lost, its acknowledgement isn't.
@@ -146,7 +146,7 @@ fn each_kind_ends_after_its_own_silence() {
 
 #[test]
 fn an_attempt_ends_five_seconds_after_its_first_syn_however_often_it_is_repeated() {
-    let syn = segment(1, 4000, 2, 80, SYN, 5, 0, 0);
+    let syn = segment((1, 4000), (2, 80), SYN, 5, 0, 0);
     let mut bench = Bench::new(16);
     for ms in [0, 1_000, 3_000, 7_000] {
         bench.packet(ms, &syn);
@@ -219,7 +219,7 @@ fn a_flood_of_attempts_evicts_attempts_and_leaves_established_connections_exact(
         let port = (attempt % 60_000) as u16;
         bench.packet(
             1 + u64::from(attempt) / 10,
-            &segment(3 + (attempt / 60_000) as u8, port, 2, 443, SYN, attempt, 0, 0),
+            &segment((3 + (attempt / 60_000) as u8, port), (2, 443), SYN, attempt, 0, 0),
         );
         if attempt % 100 == 0 {
             let story = &established[attempt as usize / 100 % 100];
@@ -293,7 +293,7 @@ fn a_full_table_gives_up_the_closed_then_the_unanswered_then_the_longest_idle() 
     bench.packet(0, &udp(1_001, false));
     bench.packet(1, &udp(1_001, true));
     bench.packet(1_000, &udp(1_002, false));
-    [segment(1, 7, 2, 80, SYN, 1, 0, 0), segment(2, 80, 1, 7, RST | ACK, 0, 2, 0)]
+    [segment((1, 7), (2, 80), SYN, 1, 0, 0), segment((2, 80), (1, 7), RST | ACK, 0, 2, 0)]
         .iter()
         .for_each(|p| bench.packet(1_001, p));
     bench.packet(1_002, &udp(1_003, false));
@@ -527,7 +527,7 @@ fn a_reset_is_told_by_who_sent_it() {
     let mut bench = Bench::new(16);
     let story = conversation(4000, 1, 1);
     story[..4].iter().enumerate().for_each(|(i, packet)| bench.packet(i as u64, packet));
-    bench.packet(9, &segment(2, 80, 1, 4000, RST | ACK, 9_001, 1_002, 0));
+    bench.packet(9, &segment((2, 80), (1, 4000), RST | ACK, 9_001, 1_002, 0));
     bench.advance(20_000);
     assert_eq!((bench.out[0].conn_state, bench.out[0].end_reason), (ConnState::Rstr, EndReason::Rst));
     assert_eq!(bench.out[0].history.as_str(), "ShADr");

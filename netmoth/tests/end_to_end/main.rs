@@ -4,7 +4,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "the tests of the store use the rest of it")]
+mod postgres;
+
 mod connections_are_counted_as_tcpdump_counts_them;
 mod it_ends_in_order;
+mod records_land_in_postgresql;
+mod systemd_is_told;
 mod the_lab_is_what_it_says;
 mod users_are_told_what_is_wrong;

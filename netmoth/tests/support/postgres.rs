@@ -85,6 +85,15 @@ impl PostgresServer {
         format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// The superuser's address by way of the socket in the file system, which another network namespace reaches, too.
+    pub(crate) fn socket_url(&self) -> String {
+        format!(
+            "postgres://postgres:{PASSWORD}@localhost/postgres?host={}&port={}",
+            self.folder.path().display(),
+            self.port
+        )
+    }
+
     /// The superuser's address of the database `postgres`.
     pub(crate) fn url(&self) -> StoreUrl {
         self.url_text("postgres", PASSWORD, "postgres").parse().expect("a well-formed URL")

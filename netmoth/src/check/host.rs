@@ -1,0 +1,106 @@
+//! The host apart from the interface: kernel, rights, CPUs, clock.
+
+use tuning::limits::{Capability, KernelVersion};
+
+use super::{Check, Facts, Wanted};
+
+/// AF_XDP with need-wakeup rings.
+const NEEDED: KernelVersion = KernelVersion(5, 4);
+/// XDP programs on a bpf_link, which comes off with its process.
+const LINKS: KernelVersion = KernelVersion(5, 9);
+/// SO_PREFER_BUSY_POLL and SO_BUSY_POLL_BUDGET.
+const BUSY_POLL: KernelVersion = KernelVersion(5, 11);
+/// CAP_BPF apart from CAP_SYS_ADMIN.
+const CAP_BPF: KernelVersion = KernelVersion(5, 8);
+
+/// 2024-01-01: nothing of this is older.
+const EARLIEST_NS: i64 = 1_704_067_200_000_000_000;
+
+pub(super) fn judge(wanted: &Wanted, facts: &Facts) -> Vec<Check> {
+    vec![kernel(wanted, facts), privileges(facts), cpus(wanted, facts), clock(facts)]
+}
+
+fn kernel(wanted: &Wanted, facts: &Facts) -> Check {
+    let (name, release) = ("kernel", &facts.limits.release);
+    let version = facts.limits.kernel;
+    if version < NEEDED {
+        return Check::fail(
+            name,
+            format!("Linux {release} is too old"),
+            "install Linux 5.4 or later, best 5.11 or later",
+        );
+    }
+    if wanted.capture.busy_poll_us > 0 && version < BUSY_POLL {
+        let found = format!("Linux {release} has no busy polling for AF_XDP");
+        return Check::fail(name, found, "install Linux 5.11 or later, or set busy_poll: 0");
+    }
+    if version < LINKS {
+        let found = format!("Linux {release} leaves the XDP program on the interface when Netmoth is killed");
+        return Check::warn(name, found, "install Linux 5.9 or later; until then, ip link set dev IFACE xdp off");
+    }
+    Check::ok(name, format!("Linux {release}"))
+}
+
+fn privileges(facts: &Facts) -> Check {
+    let limits = &facts.limits;
+    let load = if limits.kernel < CAP_BPF { Capability::SysAdmin } else { Capability::Bpf };
+    // CAP_SYS_ADMIN includes what CAP_BPF allows.
+    let can_load = limits.has(load) || limits.has(Capability::SysAdmin);
+    let mut missing: Vec<&str> = Vec::new();
+    if !can_load {
+        missing.push(load.name());
+    }
+    missing.extend([Capability::NetAdmin, Capability::NetRaw].iter().filter(|c| !limits.has(**c)).map(|c| c.name()));
+    if missing.is_empty() {
+        return Check::ok("privileges", "may load programs and open AF_XDP sockets");
+    }
+    Check::fail(
+        "privileges",
+        format!("this process lacks {}", missing.join(", ")),
+        "run as root (sudo netmoth check …), or as a service with scripts/netmoth.service, which grants them",
+    )
+}
+
+fn cpus(wanted: &Wanted, facts: &Facts) -> Check {
+    let allowed = facts.cpus.allowed.len();
+    let (wanted, workers) = (wanted.workers, wanted.workers_on(allowed));
+    let found = format!("{allowed} allowed, {workers} {}", if workers == 1 { "worker" } else { "workers" });
+    if wanted > workers {
+        let remedy = format!(
+            "fine if {workers} keep up; otherwise allow more CPUs (CPUAffinity= in the unit, taskset), or set max_cores: \
+             {workers} to say that it is meant"
+        );
+        return Check::warn("CPUs", format!("{found} instead of the {wanted} that are configured"), remedy);
+    }
+    if let Ok(interface) = &facts.interface {
+        let used = facts.cpus.allowed.iter().take(workers);
+        let far: Vec<String> = used
+            .filter(|cpu| !interface.near_cpus.is_empty() && !interface.near_cpus.contains(cpu))
+            .map(u32::to_string)
+            .collect();
+        if !far.is_empty() {
+            let near: Vec<String> = interface.near_cpus.iter().map(u32::to_string).collect();
+            return Check::warn(
+                "CPUs",
+                format!(
+                    "{found}, of which {} are on another NUMA node than {}",
+                    far.join(", "),
+                    interface.interface.name
+                ),
+                format!("start it on the card's own node: taskset -c {} (CPUAffinity= in the unit)", near.join(",")),
+            );
+        }
+    }
+    Check::ok("CPUs", found)
+}
+
+fn clock(facts: &Facts) -> Check {
+    if facts.wall_ns < EARLIEST_NS {
+        return Check::warn(
+            "clock",
+            "the clock is before 2024, and records would carry its time",
+            "set it, best by NTP: timedatectl set-ntp true",
+        );
+    }
+    Check::ok("clock", crate::sink::Timestamp::from_ns(facts.wall_ns).as_str())
+}

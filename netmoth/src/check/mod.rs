@@ -1,0 +1,112 @@
+//! Can this host do what the configuration asks for: a list of answers, each with its remedy.
+//!
+//! What enters: what is [`Wanted`]. What leaves: one [`Check`] per question. [`facts`](Facts) asks the kernel, everything else is a
+//! pure judgement of what it said, so hosts that nobody has at hand can be tested. Nothing is changed anywhere.
+
+mod facts;
+mod host;
+mod interface;
+mod offload;
+mod spread;
+mod store;
+
+use crate::capture::CaptureConfig;
+use crate::sink::StoreUrl;
+
+pub use facts::{Facts, InterfaceFacts};
+
+/// How an answer is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// `netmoth run` starts, but sees less or works harder than it could.
+    Warn,
+    /// `netmoth run` would not start.
+    Fail,
+}
+
+/// What this host is to do.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What capture is told; its `interface` is empty where none was named.
+    pub capture: CaptureConfig,
+    /// Workers that the configuration allows, whatever the CPUs.
+    pub workers: usize,
+}
+
+impl Wanted {
+    /// Workers that run with this many CPUs.
+    fn workers_on(&self, cpus: usize) -> usize {
+        self.workers.min(cpus).max(1)
+    }
+}
+
+/// One question and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was asked about, in a word or two.
+    pub name: &'static str,
+    /// How it is meant.
+    pub status: Status,
+    /// What was found.
+    pub found: String,
+    /// What to do about it; `None` where nothing is to be done.
+    pub remedy: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, status: Status::Ok, found: found.into(), remedy: None }
+    }
+
+    fn warn(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name, status: Status::Warn, found: found.into(), remedy: Some(remedy.into()) }
+    }
+
+    fn fail(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name, status: Status::Fail, found: found.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+/// Asks everything that `netmoth run` depends on.
+pub fn run(wanted: &Wanted, store: &StoreUrl) -> Vec<Check> {
+    let mut checks = match Facts::gather(&wanted.capture.interface) {
+        Ok(facts) => judge(wanted, &facts),
+        Err(error) => {
+            let (what, remedy) = facts::sentence(&error);
+            vec![Check::fail("host", what, remedy)]
+        }
+    };
+    checks.push(store::reachable(store));
+    checks
+}
+
+/// The judgement alone, of facts however they were come by.
+pub fn judge(wanted: &Wanted, facts: &Facts) -> Vec<Check> {
+    let mut checks = host::judge(wanted, facts);
+    match &facts.interface {
+        _ if wanted.capture.interface.is_empty() => checks.push(Check::fail(
+            "interface",
+            "none is named",
+            "give -i IFACE, or set interface: in the configuration (ip -br link lists them)",
+        )),
+        Err(why) => {
+            let (what, remedy) = facts::halves(why);
+            checks.push(Check::fail("interface", what, remedy));
+        }
+        Ok(interface) => {
+            checks.extend(interface::judge(wanted, facts, interface));
+            checks.extend(spread::judge(wanted, facts, interface));
+            checks.extend(offload::judge(wanted, interface));
+            checks.extend(interface.unread.iter().map(|why| {
+                let (what, remedy) = facts::halves(why);
+                Check::warn("driver", what, remedy)
+            }));
+        }
+    }
+    checks
+}
+
+#[cfg(test)]
+mod tests;

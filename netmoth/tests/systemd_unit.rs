@@ -1,0 +1,35 @@
+//! The systemd unit is one that systemd understands, with the capabilities that the sensor needs and no others.
+
+use std::path::Path;
+use std::process::Command;
+
+const UNIT: &str = include_str!("../../scripts/netmoth.service");
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
+fn systemd_verifies_the_unit_without_a_word() {
+    if !Path::new("/usr/bin/systemd-analyze").exists() {
+        assert!(std::env::var_os("CI").is_none(), "systemd-analyze is to be installed where CI is set");
+        eprintln!("skipped: there is no systemd-analyze");
+        return;
+    }
+    // The binary is looked for; one that every system has stands in for ours.
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("netmoth.service");
+    assert!(UNIT.contains("ExecStart=/usr/local/bin/netmoth run"));
+    std::fs::write(&unit, UNIT.replace("/usr/local/bin/netmoth", "/bin/true")).unwrap();
+    let said = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().unwrap();
+    let words = String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout);
+    let ours: Vec<&str> = words.lines().filter(|line| line.contains("netmoth.service")).collect();
+    assert!(said.status.success() && ours.is_empty(), "{words}");
+}
+
+#[test]
+fn the_unit_asks_for_exactly_the_capabilities_that_suffice() {
+    let lines = |key: &str| -> Vec<&str> { UNIT.lines().filter_map(|line| line.strip_prefix(key)).collect() };
+    let wanted = "CAP_BPF CAP_NET_ADMIN CAP_NET_RAW CAP_IPC_LOCK";
+    assert_eq!(lines("AmbientCapabilities="), [wanted]);
+    assert_eq!(lines("CapabilityBoundingSet="), [wanted]);
+    assert_eq!(lines("Type="), ["notify"]);
+    assert_eq!(lines("WatchdogSec=").len(), 1);
+}
