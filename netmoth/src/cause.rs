@@ -13,6 +13,8 @@ impl From<io::Error> for Cause {
     }
 }
 
+impl std::error::Error for Cause {}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = self.0.to_string();

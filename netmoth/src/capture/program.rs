@@ -105,7 +105,7 @@ impl XdpProgram {
             Some(path) => {
                 log::info!("loading the XDP program from {} ({OBJECT_VARIABLE} is set)", path.display());
                 let read = std::fs::read(path);
-                read.map_err(|source| ProgramError::ObjectFile { path: path.clone(), source })?.into()
+                read.map_err(|source| ProgramError::ObjectFile { path: path.clone(), source: source.into() })?.into()
             }
             None => std::borrow::Cow::Borrowed(OBJECT),
         };

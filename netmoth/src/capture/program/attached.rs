@@ -52,7 +52,7 @@ pub(super) fn interface_facts(interface: &str) -> Result<InterfaceFacts, Program
         Some(libc::ENODEV | libc::ERANGE | libc::EINVAL) => {
             ProgramError::NoInterface { interface: interface.to_owned() }
         }
-        _ => ProgramError::Netlink { interface: interface.to_owned(), source },
+        _ => ProgramError::Netlink { interface: interface.to_owned(), source: source.into() },
     })?;
     let mut facts = InterfaceFacts { driver: sysfs_driver(interface), ..InterfaceFacts::default() };
     for attribute in &link.attributes {

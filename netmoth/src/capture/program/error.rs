@@ -1,6 +1,8 @@
 //! Why the XDP program isn't there, and what to do about it.
 
 use std::io;
+
+use crate::cause::Cause;
 use std::path::PathBuf;
 
 use aya::EbpfError;
@@ -38,13 +40,13 @@ pub enum ProgramError {
         "the kernel {release} lacks what the XDP program needs ({source}). Netmoth needs Linux 5.10 or later with \
          CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS"
     )]
-    Kernel { release: String, source: io::Error },
+    Kernel { release: String, source: Cause },
 
     #[error(
         "the kernel's verifier rejected the XDP program ({source}). Please report it with the kernel's release \
          ({release}) and this end of its log:\n{log}"
     )]
-    Verifier { release: String, source: io::Error, log: String },
+    Verifier { release: String, source: Cause, log: String },
 
     #[error(
         "another XDP program is attached to {interface}: {}. An interface takes one. End the process that attached it \
@@ -58,7 +60,7 @@ pub enum ProgramError {
         "{interface} (driver {driver}) does not support XDP in native mode ({source}). Generic mode works on every \
          interface, and is slower"
     )]
-    NativeUnsupported { interface: String, driver: String, source: io::Error },
+    NativeUnsupported { interface: String, driver: String, source: Cause },
 
     #[error(
         "the MTU of {interface} ({mtu} bytes, driver {driver}) is too large for XDP in native mode, where a frame must \
@@ -71,13 +73,13 @@ pub enum ProgramError {
         "{interface} (driver {driver}) refused the XDP program in native mode ({source}): it ran out of transmit queues \
          or of memory. Fewer combined channels (`ethtool -L {interface} combined N`) leave it some"
     )]
-    Resources { interface: String, driver: String, source: io::Error },
+    Resources { interface: String, driver: String, source: Cause },
 
     #[error(
         "{interface} (driver {driver}) refused the XDP program in {mode} mode ({source}). The kernel log (`dmesg`) may \
          have the driver's reason; large receive offload is a frequent one (`ethtool -K {interface} lro off`)"
     )]
-    Refused { interface: String, driver: String, mode: XdpMode, source: io::Error },
+    Refused { interface: String, driver: String, mode: XdpMode, source: Cause },
 
     #[error("the XDP program is attached already: detach it first")]
     AlreadyAttached,
@@ -89,7 +91,7 @@ pub enum ProgramError {
     Map { map: &'static str, reason: String },
 
     #[error("can't read the XDP object {}: {source}. Unset {OBJECT_VARIABLE} to use the embedded one", path.display())]
-    ObjectFile { path: PathBuf, source: io::Error },
+    ObjectFile { path: PathBuf, source: Cause },
 
     #[error(
         "the XDP object is not Netmoth's, or one of another version: {reason}. Rebuild it with scripts/build-ebpf.sh, or \
@@ -106,7 +108,7 @@ pub enum ProgramError {
     #[error(
         "the kernel did not answer a question about {interface} over rtnetlink: {source}. Is a sandbox in the way?"
     )]
-    Netlink { interface: String, source: io::Error },
+    Netlink { interface: String, source: Cause },
 }
 
 impl ProgramError {
@@ -164,9 +166,9 @@ impl ProgramError {
             return Self::Permission { missing };
         }
         match (errno, log) {
-            (_, Some(log)) if !log.is_empty() => Self::Verifier { release: release(), source, log },
+            (_, Some(log)) if !log.is_empty() => Self::Verifier { release: release(), source: source.into(), log },
             (Some(libc::EPERM), _) => Self::Memlock,
-            _ => Self::Kernel { release: release(), source },
+            _ => Self::Kernel { release: release(), source: source.into() },
         }
     }
 
@@ -206,13 +208,13 @@ impl ProgramError {
                 return Self::MtuTooLarge { interface, mtu: facts.mtu, driver };
             }
             if matches!(errno, libc::EOPNOTSUPP | ENOTSUPP | libc::EINVAL) {
-                return Self::NativeUnsupported { interface, driver, source };
+                return Self::NativeUnsupported { interface, driver, source: source.into() };
             }
             if matches!(errno, libc::ENOMEM | libc::ENOSPC) {
-                return Self::Resources { interface, driver, source };
+                return Self::Resources { interface, driver, source: source.into() };
             }
         }
-        Self::Refused { interface, driver, mode, source }
+        Self::Refused { interface, driver, mode, source: source.into() }
     }
 }
 
