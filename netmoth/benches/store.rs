@@ -38,7 +38,7 @@ fn postgresql(server: &PostgresServer, rows: &[FlowRecord]) {
     write_all(server.url(), rows);
     let file_name = file.display();
     let url = server.url_text("postgres", PASSWORD, "postgres");
-    psql(&url, &format!("\\copy flows to '{file_name}' with (format binary)"));
+    psql(&url, &format!("\\copy (select * from flows) to '{file_name}' with (format binary)"));
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         server.psql("TRUNCATE flows");
@@ -61,7 +61,13 @@ fn sqlite(rows: &[FlowRecord]) {
         ours.push(write_all(StoreUrl::Sqlite(file.clone()), rows));
         sqlite3(&file, &[".mode csv", &format!(".output {}", csv.display()), "SELECT * FROM flows;"]);
         let other = folder.path().join("theirs.db");
-        sqlite3(&other, &["PRAGMA journal_mode=WAL;", include_str!("../migrations/sqlite/0001_flows.sql")]);
+        sqlite3(
+            &other,
+            &[
+                "PRAGMA journal_mode=WAL;",
+                concat!(".read ", env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/0001_flows.sql"),
+            ],
+        );
         let start = Instant::now();
         sqlite3(&other, &[".mode csv", &format!(".import {} flows", csv.display())]);
         theirs.push(start.elapsed());
