@@ -27,5 +27,6 @@ pub mod cli;
 pub mod config;
 pub mod logging;
 pub mod metrics;
+mod progress;
 pub mod service;
 pub mod time;

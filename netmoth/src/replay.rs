@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::capture::file::{CaptureFile, FileError};
 use crate::flow::{FlowConfig, FlowError, FlowRecord, RecordSink};
 use crate::metrics::{WorkerCounters, WorkerTotals};
+use crate::progress::Progress;
 use crate::sink::{Row, RowPrinter, Writer};
 use crate::time::ReplayClock;
 use crate::worker::{Arrival, Engine, Outbox, WhenFull};
@@ -62,6 +63,7 @@ impl<W: Write> Replay<W> {
     pub fn file(&mut self, path: &Path) -> Result<(), ReplayError> {
         let mut file = CaptureFile::open(path)?;
         let Self { engine, clock, out, .. } = self;
+        let mut progress = Progress::new();
         loop {
             let more = file.next_batch(|packets| {
                 let arrivals = packets.iter().map(|packet| Arrival {
@@ -73,6 +75,7 @@ impl<W: Write> Replay<W> {
                 engine.process(arrivals, out);
             });
             out.check()?;
+            progress.batch(file.packets());
             if !more? {
                 return Ok(());
             }

@@ -6,18 +6,15 @@ use crate::TuningError;
 use crate::error::read as read_file;
 
 const STATUS: &str = "/proc/self/status";
-const ISOLATED: &str = "/sys/devices/system/cpu/isolated";
 
 /// CPUs by number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cpus {
     /// Those that this process may run on (taskset, cgroup cpusets and the unit's CPUAffinity= all show here).
     pub allowed: Vec<u32>,
-    /// Those that the scheduler leaves alone (the kernel's isolcpus=).
-    pub isolated: Vec<u32>,
 }
 
-/// Reads both lists.
+/// Reads the list.
 ///
 /// # Errors
 /// Where procfs can't be read.
@@ -25,11 +22,9 @@ pub fn read() -> Result<Cpus, TuningError> {
     let status = read_file(STATUS)?;
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
     let allowed = list(allowed).filter(|cpus| !cpus.is_empty());
-    let isolated = std::fs::read_to_string(ISOLATED).unwrap_or_default();
     Ok(Cpus {
         allowed: allowed
             .ok_or_else(|| TuningError::Content { path: STATUS.into(), found: "Cpus_allowed_list".into() })?,
-        isolated: list(&isolated).unwrap_or_default(),
     })
 }
 

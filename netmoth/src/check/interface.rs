@@ -149,6 +149,10 @@ fn memory(wanted: &Wanted, facts: &Facts, interface: &InterfaceFacts) -> Option<
             format!("frames take {mebibytes} MiB, and this process may lock {limit} bytes"),
             "ulimit -l unlimited (LimitMEMLOCK=infinity in the unit), or CAP_IPC_LOCK, or a smaller ring_size:",
         ),
-        _ => Check::ok("locked memory", format!("frames take {mebibytes} MiB, which is allowed")),
+        _ => {
+            let huge = limits.huge_pages.free.saturating_mul(limits.huge_pages.size) >= needed;
+            let pages = if huge { "in huge pages" } else { "in ordinary pages: too few huge pages are free" };
+            Check::ok("locked memory", format!("frames take {mebibytes} MiB, which is allowed, {pages}"))
+        }
     })
 }

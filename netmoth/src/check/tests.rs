@@ -52,7 +52,7 @@ fn good() -> Facts {
             release: "6.12.0".into(),
             kernel: KernelVersion(6, 12),
         },
-        cpus: Cpus { allowed: vec![0, 1], isolated: Vec::new() },
+        cpus: Cpus { allowed: vec![0, 1] },
         wall_ns: NS_2026,
         interface: Ok(InterfaceFacts {
             interface,

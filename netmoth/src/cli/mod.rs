@@ -5,6 +5,7 @@ mod flows;
 mod read;
 mod run;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -86,17 +87,18 @@ impl Cli {
             Command::Check(arguments) => check::execute(arguments),
             Command::Flows(arguments) => flows::execute(arguments),
         };
-        match done {
-            Ok(code) => code,
-            Err(Failure::Failed(error)) => {
-                log::error!("{error:#}");
-                ExitCode::from(1)
-            }
-            Err(Failure::Usage(error)) => {
-                log::error!("{error:#}");
-                ExitCode::from(2)
-            }
+        let (error, status) = match done {
+            Ok(code) => return code,
+            Err(Failure::Failed(error)) => (error, 1),
+            Err(Failure::Usage(error)) => (error, 2),
+        };
+        if log::log_enabled!(log::Level::Error) {
+            log::error!("{error:#}");
+        } else {
+            // Whoever silences the log still has to learn why the command failed.
+            let _ = writeln!(io::stderr(), "netmoth: {error:#}");
         }
+        ExitCode::from(status)
     }
 }
 

@@ -1,0 +1,48 @@
+//! How far a long read has come, for a person at a terminal: one line that is written over once a second.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use crate::sensor::grouped;
+
+/// Batches between two looks at the clock, so that reading a file costs no clock reads to speak of.
+const BATCHES: u32 = 1024;
+
+/// The line; silent where standard error is no terminal.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    shown: bool,
+    batches: u32,
+    last: Instant,
+    terminal: bool,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self { shown: false, batches: 0, last: Instant::now(), terminal: io::stderr().is_terminal() }
+    }
+
+    /// One batch more; `packets` in all.
+    pub(crate) fn batch(&mut self, packets: u64) {
+        self.batches += 1;
+        if !self.terminal || self.batches < BATCHES {
+            return;
+        }
+        self.batches = 0;
+        if self.last.elapsed() >= Duration::from_secs(1) {
+            self.last = Instant::now();
+            self.shown = true;
+            // Nobody is worse off without this line.
+            let _ = write!(io::stderr(), "\r\x1b[K{} packets read", grouped(packets));
+        }
+    }
+}
+
+impl Drop for Progress {
+    /// Takes the line away, so that what follows begins at the margin.
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
