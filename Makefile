@@ -18,7 +18,8 @@ build: ## Builds the sensor: target/release/netmoth. Needs a stable Rust compile
 	cargo build --release --locked
 
 .PHONY: test
-test: ## Runs everything that CI runs: formatting, lints, all tests. As root, or the tests that need it skip.
+test: ## Runs everything that CI runs: formatting, lints, all tests. As root, or the tests that need it skip. Installs what they use.
+	scripts/install-tools.sh --for-tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --locked

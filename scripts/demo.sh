@@ -11,13 +11,9 @@ cd "$(dirname "$0")/.."
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 # Runs a command as root, whoever we are.
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-packages_missing() {
-    local program package
-    while read -r program package; do
-        PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || echo "$package"
-    done <<'LIST' | sort -u
+programs() {
+    cat <<'LIST'
 cc gcc
 cc libc6-dev
 ip iproute2
@@ -35,13 +31,7 @@ LIST
 if [ $# = 0 ]; then
     command -v cargo >/dev/null || fail "cargo is not here: install Rust first (https://rustup.rs), then run this again"
     [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || fail "making namespaces needs root: run this as root, or install sudo"
-    missing=$(packages_missing | tr '\n' ' ')
-    if [ -n "$missing" ]; then
-        command -v apt-get >/dev/null || fail "this machine has no apt-get: install these by hand: $missing"
-        say "installing from Debian: $missing"
-        # shellcheck disable=SC2086 # one argument a package
-        as_root sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null' sh $missing
-    fi
+    programs | scripts/install-tools.sh
     say "building (cargo build --release; the first time takes a few minutes)"
     cargo build --release --quiet --locked --package netmoth
     binary=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/netmoth

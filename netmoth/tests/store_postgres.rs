@@ -182,3 +182,29 @@ fn what_users_meet_has_cause_and_remedy() {
     let error = start_error(&server.url_text("postgres", PASSWORD, "postgres"));
     assert!(error.contains("nothing answers") && error.contains("systemctl start postgresql"), "{error}");
 }
+
+#[test]
+fn the_command_line_ends_with_one_and_names_what_to_mend() {
+    let Some(server) = PostgresServer::start() else { return };
+    let refused = |url: &str, words: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        // An empty capture: a pcap header without packets. The store is opened first.
+        let file = folder.path().join("empty.pcap");
+        let mut header = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+        header.extend([0; 8]);
+        header.extend([0, 0, 4, 0, 1, 0, 0, 0]);
+        std::fs::write(&file, header).unwrap();
+        let mut netmoth = std::process::Command::new(env!("CARGO_BIN_EXE_netmoth"));
+        let ended = netmoth.args(["read", "--store", url]).arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        for word in words {
+            assert!(said.contains(word), "{word:?} is not in:\n{said}");
+        }
+        assert!(!said.contains(PASSWORD) && !said.contains("wrong-horse") && !said.contains("panicked"), "{said}");
+    };
+    refused(&server.url_text("postgres", "wrong-horse", "postgres"), &["password", "postgres"]);
+    refused(&server.url_text("postgres", PASSWORD, "nowhere"), &["no database 'nowhere'", "createdb"]);
+    server.stop();
+    refused(&server.url_text("postgres", PASSWORD, "postgres"), &["127.0.0.1", "systemctl start postgresql"]);
+}

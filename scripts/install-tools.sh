@@ -1,0 +1,58 @@
+#!/bin/bash
+# Installs the programs that stand in a list (on standard input: program, Debian package) and are not here yet.
+# With --for-tests the list is that of the tests. Says what it installs; does nothing where all is there.
+set -euo pipefail
+export PATH="$PATH:/usr/sbin:/sbin"
+
+for_tests() {
+    cat <<'LIST'
+cc gcc
+cc libc6-dev
+bpftool bpftool
+busybox busybox
+capinfos tshark
+tshark tshark
+curl curl
+dig bind9-dnsutils
+dnsmasq dnsmasq-base
+ethtool ethtool
+ip iproute2
+iperf3 iperf3
+ping iputils-ping
+prlimit util-linux
+setpriv util-linux
+sysctl procps
+sqlite3 sqlite3
+systemd-analyze systemd
+tcpdump tcpdump
+LIST
+}
+
+missing() {
+    local program package
+    while read -r program package; do
+        command -v "$program" >/dev/null || echo "$package"
+    done | sort -u
+}
+
+if [ "${1:-}" = --for-tests ]; then
+    # PostgreSQL's server is not on the path.
+    wanted=$(for_tests | missing; compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql)
+else
+    wanted=$(missing)
+fi
+wanted=$(echo "$wanted" | tr '\n' ' ' | sed 's/^ *//; s/ *$//')
+[ -n "$wanted" ] || exit 0
+if [ "${1:-}" = --for-tests ] && [ "$(id -u)" != 0 ]; then
+    echo "not here, and the tests that use them need root anyway: $wanted" >&2
+    exit 0
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "this machine has no apt-get: install these by hand: $wanted" >&2
+    exit 1
+fi
+root=()
+[ "$(id -u)" = 0 ] || root=(sudo)
+echo "installing from Debian: $wanted" >&2
+# shellcheck disable=SC2086 # one argument a package
+"${root[@]}" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null' sh $wanted
