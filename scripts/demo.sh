@@ -8,9 +8,10 @@ set -euo pipefail
 [ $# = 0 ] || set -- "$(realpath "$1")"
 cd "$(dirname "$0")/.."
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+arrow='==>'
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then arrow=$'\033[1m==>\033[0m'; fi
+say() { printf '%s %s\n' "$arrow" "$*"; }
 fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
-# Runs a command as root, whoever we are.
 
 programs() {
     cat <<'LIST'
