@@ -93,10 +93,10 @@ impl Cli {
             Err(Failure::Usage(error)) => (error, 2),
         };
         if log::log_enabled!(log::Level::Error) {
-            log::error!("{error:#}");
+            log::error!("{error}");
         } else {
             // Whoever silences the log still has to learn why the command failed.
-            let _ = writeln!(io::stderr(), "netmoth: {error:#}");
+            let _ = writeln!(io::stderr(), "netmoth: {error}");
         }
         ExitCode::from(status)
     }
