@@ -1,7 +1,7 @@
 //! What makes two packets the same connection, and the keyed hash of it.
 
 use super::icmp;
-use crate::wire::{Fragment, IpVersion, NO_VLAN, Packet};
+use crate::wire::{IpVersion, NO_VLAN, Packet};
 
 /// The key is of a message that stands alone: its endpoints are not in canonical order, the sender is first.
 pub(super) const ONE_WAY: u8 = 0x80;
@@ -42,10 +42,12 @@ pub struct FlowHash {
 }
 
 impl Key {
-    /// The key of `packet` with the given ports, and the side that sent it.
-    pub(super) fn new(packet: &Packet, source: u16, destination: u16, key_vlan: bool) -> (Self, u8) {
-        let (mut destination, mut one_way) = (destination, false);
-        if matches!(packet.protocol, icmp::ICMP | icmp::ICMPV6) && !matches!(packet.fragment, Fragment::Later { .. }) {
+    /// The key of `packet` with the given ports, and the side that sent it. No ports: a later piece of a datagram whose first
+    /// piece is not remembered, which stands apart with ports 0.
+    pub(super) fn new(packet: &Packet, ports: Option<(u16, u16)>, key_vlan: bool) -> (Self, u8) {
+        let (source, mut destination) = ports.unwrap_or((0, 0));
+        let mut one_way = false;
+        if matches!(packet.protocol, icmp::ICMP | icmp::ICMPV6) && ports.is_some() {
             match icmp::counterpart(packet.protocol, source) {
                 Some(answer) => destination = answer,
                 None => one_way = true,
@@ -151,7 +153,7 @@ mod tests {
     use super::*;
 
     fn key_of(packet: &Packet) -> (Key, u8) {
-        Key::new(packet, packet.src_port, packet.dst_port, true)
+        Key::new(packet, Some((packet.src_port, packet.dst_port)), true)
     }
 
     #[test]
@@ -181,7 +183,7 @@ mod tests {
         tagged.vlan = 7;
         let plain = packet(17, 1, 2000, 2, 53);
         assert_ne!(key_of(&tagged).0, key_of(&plain).0);
-        let without = |packet: &Packet| Key::new(packet, packet.src_port, packet.dst_port, false).0;
+        let without = |packet: &Packet| Key::new(packet, Some((packet.src_port, packet.dst_port)), false).0;
         assert_eq!(without(&tagged), without(&plain));
     }
 

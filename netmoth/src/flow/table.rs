@@ -113,15 +113,15 @@ impl FlowTable {
     /// leaves its ports here for the later ones.
     #[inline]
     pub fn hash(&mut self, packet: &Packet, now: Instant) -> FlowHash {
-        let (source, destination) = match packet.fragment {
-            Fragment::Whole => (packet.src_port, packet.dst_port),
+        let ports = match packet.fragment {
+            Fragment::Whole => Some((packet.src_port, packet.dst_port)),
             Fragment::First { id } => {
                 self.fragments.remember(&self.hasher, packet, id, tick(now));
-                (packet.src_port, packet.dst_port)
+                Some((packet.src_port, packet.dst_port))
             }
-            Fragment::Later { id } => self.fragments.recall(&self.hasher, packet, id, tick(now)).unwrap_or((0, 0)),
+            Fragment::Later { id } => self.fragments.recall(&self.hasher, packet, id, tick(now)),
         };
-        let (key, side) = Key::new(packet, source, destination, self.key_vlan);
+        let (key, side) = Key::new(packet, ports, self.key_vlan);
         FlowHash { hash: self.hasher.hash(&key), key, side }
     }
 

@@ -191,6 +191,24 @@ fn a_long_connection_is_told_in_parts_whose_sum_is_the_whole() {
 }
 
 #[test]
+fn pieces_of_an_echo_and_of_its_reply_are_one_record() {
+    let piece = |from, kind, to, fragment| Packet { fragment, ..packet(58, from, kind, to, 0) };
+    let (ask, answer) = (1, 2);
+    let mut bench = Bench::new(16);
+    all(
+        &mut bench,
+        &[
+            piece(ask, 128, answer, Fragment::First { id: 5 }),
+            piece(ask, 0, answer, Fragment::Later { id: 5 }),
+            piece(answer, 129, ask, Fragment::First { id: 6 }),
+            piece(answer, 0, ask, Fragment::Later { id: 6 }),
+        ],
+    );
+    let records = bench.drain();
+    assert_eq!(records.iter().map(|r| (r.src_packets, r.dst_packets, r.src_port)).collect::<Vec<_>>(), [(2, 2, 128)]);
+}
+
+#[test]
 fn pieces_of_a_datagram_are_booked_on_its_connection() {
     let mut first = packet(17, 1, 5000, 2, 53);
     first.fragment = Fragment::First { id: 9 };

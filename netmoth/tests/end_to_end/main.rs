@@ -11,6 +11,7 @@ mod postgres;
 mod connections_are_counted_as_tcpdump_counts_them;
 mod it_ends_in_order;
 mod records_land_in_postgresql;
+mod root_is_not_needed;
 mod systemd_is_told;
 mod the_lab_is_what_it_says;
 mod users_are_told_what_is_wrong;
