@@ -138,6 +138,7 @@ impl Default for HubShape {
 /// Two hosts on a hub (VLAN tags stand in the frame at the tap, as on a wire: XDP doesn't see those that the kernel
 /// keeps beside it), with a tap (`tap0`, no address, in a namespace of its own) and a port for tcpdump.
 pub(crate) struct Hub {
+    _backlog: Backlog,
     names: Namespaces,
     /// Receive queues of the tap.
     pub(crate) queues: u32,
@@ -168,7 +169,7 @@ impl Hub {
                  ip -n {tap} link set tap0 up"
             ),
         );
-        let this = Self { names, queues };
+        let this = Self { _backlog: Backlog::raise(), names, queues };
         this.add_host(Host::A, mtu);
         this.add_host(Host::B, mtu);
         this.settle();
@@ -321,5 +322,28 @@ impl Wire {
     /// The file that stands for the namespace of `out0` ("out") or `tap0` ("tap").
     pub(crate) fn file(&self, namespace: &str) -> String {
         format!("/run/netns/{}", self.names.name(namespace))
+    }
+}
+
+/// The queue of each CPU through which frames reach a veth without XDP, tcpdump's among them. The default of 1,000 frames
+/// overflows in a burst, and then the witness has missed what the sensor has seen. The setting is the whole machine's:
+/// it is put back.
+struct Backlog {
+    before: String,
+}
+
+impl Backlog {
+    const SETTING: &str = "/proc/sys/net/core/netdev_max_backlog";
+
+    fn raise() -> Self {
+        let before = std::fs::read_to_string(Self::SETTING).unwrap_or_default();
+        std::fs::write(Self::SETTING, "100000").ok();
+        Self { before }
+    }
+}
+
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        std::fs::write(Self::SETTING, self.before.trim()).ok();
     }
 }
