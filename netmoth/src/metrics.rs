@@ -47,6 +47,10 @@ pub struct WorkerCounters {
     pub bad_checksums: Counter,
     /// Tracked packets that were pieces of a datagram.
     pub fragments: Counter,
+    /// Packets out of tunnels that were booked beside the tunnel's own: records hold `tracked + tunnelled` packets.
+    pub tunnelled: Counter,
+    /// Packets in tunnels that were not booked, by reason; the tunnel's own packet was.
+    pub tunnelled_not_tracked: [Counter; Reject::COUNT],
     /// Connections started.
     pub flows_started: Counter,
     /// Connections in the table now (gauge).
@@ -68,6 +72,8 @@ impl Default for WorkerCounters {
             not_tracked: std::array::from_fn(|_| Counter::default()),
             bad_checksums: Counter::default(),
             fragments: Counter::default(),
+            tunnelled: Counter::default(),
+            tunnelled_not_tracked: std::array::from_fn(|_| Counter::default()),
             flows_started: Counter::default(),
             flows_open: Counter::default(),
             emitted: std::array::from_fn(|_| Counter::default()),
@@ -87,6 +93,8 @@ impl WorkerCounters {
             not_tracked: std::array::from_fn(|i| self.not_tracked[i].get()),
             bad_checksums: self.bad_checksums.get(),
             fragments: self.fragments.get(),
+            tunnelled: self.tunnelled.get(),
+            tunnelled_not_tracked: std::array::from_fn(|i| self.tunnelled_not_tracked[i].get()),
             flows_started: self.flows_started.get(),
             flows_open: self.flows_open.get(),
             emitted: std::array::from_fn(|i| self.emitted[i].get()),
@@ -105,6 +113,8 @@ pub struct WorkerTotals {
     pub not_tracked: [u64; Reject::COUNT],
     pub bad_checksums: u64,
     pub fragments: u64,
+    pub tunnelled: u64,
+    pub tunnelled_not_tracked: [u64; Reject::COUNT],
     pub flows_started: u64,
     pub flows_open: u64,
     pub emitted: [u64; EndReason::COUNT],
@@ -124,13 +134,22 @@ impl WorkerTotals {
 
     /// Reasons with a count, in the order of [`Reject::ALL`].
     pub fn not_tracked_reasons(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        Reject::ALL.iter().zip(self.not_tracked).filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.label(), n))
+        reasons(self.not_tracked)
+    }
+
+    /// The same for what tunnels carried.
+    pub fn tunnelled_not_tracked_reasons(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        reasons(self.tunnelled_not_tracked)
     }
 
     /// End reasons with a count, in the order of [`EndReason::ALL`].
     pub fn emitted_reasons(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         EndReason::ALL.iter().zip(self.emitted).filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.as_str(), n))
     }
+}
+
+fn reasons(counts: [u64; Reject::COUNT]) -> impl Iterator<Item = (&'static str, u64)> {
+    Reject::ALL.iter().zip(counts).filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.label(), n))
 }
 
 impl std::iter::Sum for WorkerTotals {
@@ -142,6 +161,8 @@ impl std::iter::Sum for WorkerTotals {
             not_tracked: std::array::from_fn(|i| a.not_tracked[i] + b.not_tracked[i]),
             bad_checksums: a.bad_checksums + b.bad_checksums,
             fragments: a.fragments + b.fragments,
+            tunnelled: a.tunnelled + b.tunnelled,
+            tunnelled_not_tracked: std::array::from_fn(|i| a.tunnelled_not_tracked[i] + b.tunnelled_not_tracked[i]),
             flows_started: a.flows_started + b.flows_started,
             flows_open: a.flows_open + b.flows_open,
             emitted: std::array::from_fn(|i| a.emitted[i] + b.emitted[i]),

@@ -35,6 +35,9 @@ pub(super) struct Arguments {
     /// Store the records, too: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+    /// Verify checksums of TCP and UDP, and note wrong ones in the history (C, c)
+    #[arg(long)]
+    verify_checksums: bool,
     /// Configuration file for time-outs and names [default: the built-in values]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -59,7 +62,8 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     let colour = RowPrinter::<io::Stdout>::colour_wanted(stdout.is_terminal());
     let printer = format.map(|format| RowPrinter::new(BufWriter::new(stdout.lock()), format, colour));
     let begun = Instant::now();
-    let flow = run::flow(&config, config.max_flows);
+    let mut flow = run::flow(&config, config.max_flows);
+    flow.verify_checksums |= arguments.verify_checksums;
     let mut replay = Replay::new(&flow, sensor_name(&config), config.community_id_seed, printer, writer.as_ref())?;
     let mut failed = false;
     for file in &arguments.files {

@@ -94,5 +94,7 @@ pub(super) fn flow(config: &Config, max_flows: u32) -> FlowConfig {
     };
     flow.active_timeout = Duration::from_secs(config.active_timeout);
     flow.key_vlan = config.vlan_in_key;
+    flow.key_tunnel = config.tunnel_in_key;
+    flow.verify_checksums = config.verify_checksums;
     flow
 }

@@ -51,6 +51,10 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Whether equal addresses in different VLANs are different connections.
     pub vlan_in_key: bool,
+    /// Whether equal addresses in different virtual networks (VXLAN, Geneve) are different connections.
+    pub tunnel_in_key: bool,
+    /// Whether checksums of TCP and UDP are verified.
+    pub verify_checksums: bool,
     /// Name in the column `sensor`; the host's where it is missing.
     pub sensor: Option<String>,
     /// How records are written.
@@ -85,6 +89,8 @@ impl Default for Config {
             active_timeout: 300,
             timeouts: Timeouts::default(),
             vlan_in_key: true,
+            tunnel_in_key: true,
+            verify_checksums: false,
             sensor: None,
             writer: WriterSection::default(),
             community_id_seed: 0,
@@ -234,6 +240,8 @@ pub(super) const KEYS: &[&str] = &[
     "timeouts.icmp",
     "timeouts.other",
     "vlan_in_key",
+    "tunnel_in_key",
+    "verify_checksums",
     "sensor",
     "writer",
     "writer.flush_interval_ms",

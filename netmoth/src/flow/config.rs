@@ -52,6 +52,10 @@ pub struct FlowConfig {
     pub active_timeout: Duration,
     /// Whether equal endpoints in different VLANs are different connections.
     pub key_vlan: bool,
+    /// Whether equal endpoints in different virtual networks (VNIs of VXLAN and Geneve) are different connections.
+    pub key_tunnel: bool,
+    /// Whether checksums of TCP and UDP are verified; wrong ones are noted in the history.
+    pub verify_checksums: bool,
     /// Secret of the hash; random per start, so that nobody can build collisions.
     pub hash_key: [u64; 2],
     /// Number of the worker, the low byte of its flow identifiers.
@@ -59,13 +63,15 @@ pub struct FlowConfig {
 }
 
 impl FlowConfig {
-    /// Defaults for `max_flows` connections: DESIGN §6's limits, VLANs keyed, worker 0.
+    /// Defaults for `max_flows` connections: DESIGN §6's limits, VLANs and virtual networks keyed, worker 0.
     pub fn new(max_flows: u32, hash_key: [u64; 2]) -> Self {
         Self {
             max_flows,
             timeouts: Timeouts::default(),
             active_timeout: Duration::from_secs(300),
             key_vlan: true,
+            key_tunnel: true,
+            verify_checksums: false,
             hash_key,
             worker: 0,
         }

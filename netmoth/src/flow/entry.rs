@@ -5,6 +5,7 @@ use super::key::Key;
 use super::record::{FlowRecord, History};
 use super::tcp::{Sides, State};
 use super::wheel::Class;
+use crate::wire::Tunnel;
 
 /// No round trip time was measured.
 pub(super) const NO_RTT: u32 = u32::MAX;
@@ -47,7 +48,7 @@ pub(super) struct Cold {
     pub(super) letters: [u64; 2],
     pub(super) flow_id: i64,
     /// Segments with payload that ends where the side has been before, for the letter `T`.
-    pub(super) retransmissions: [u32; 2],
+    pub(super) retransmissions: [u16; 2],
     /// Segments of this part that repeat sequence space, for the record.
     pub(super) repeated: [u32; 2],
     /// TCP: first sequence number.
@@ -57,9 +58,18 @@ pub(super) struct Cold {
     pub(super) hole: [(u32, u32); 2],
     pub(super) zero_windows: [u16; 2],
     pub(super) gaps: [u16; 2],
+    /// Of the first packet.
+    pub(super) tunnel_id: u32,
+    pub(super) tunnel: Option<Tunnel>,
+    pub(super) has_tunnel_id: bool,
+    /// The way of tunnels that the last packet came, and how often that changed.
+    pub(super) carrier: u16,
+    pub(super) carrier_changes: u8,
+    /// Packets with a wrong checksum, for the letter `C`; saturates.
+    pub(super) corrupt: [u8; 2],
 }
 
-const _: () = assert!(size_of::<Cold>() == 72);
+const _: () = assert!(size_of::<Cold>() == 80);
 
 const ORIGINATOR: u16 = 1 << 12;
 const CLASS_SHIFT: u16 = 13;
@@ -190,6 +200,12 @@ impl Cold {
         hole: [(0, 0); 2],
         zero_windows: [0; 2],
         gaps: [0; 2],
+        tunnel_id: 0,
+        tunnel: None,
+        has_tunnel_id: false,
+        carrier: 0,
+        carrier_changes: 0,
+        corrupt: [0; 2],
     };
 
     /// Appends a letter; what does not fit is not kept.

@@ -28,10 +28,14 @@ pub(super) enum Letter {
     Inconsistent,
     /// `Q`: SYN together with FIN or RST.
     MultiFlag,
+    /// `X`: the way through tunnels changed more often than is followed.
+    Partial,
+    /// `C`: a checksum that was verified and is wrong.
+    Corrupt,
 }
 
-const NAMES: [u8; 11] = *b"SHADFRGTWIQ";
-const FLIPPED: u8 = 24;
+const NAMES: [u8; 13] = *b"SHADFRGTWIQXC";
+const FLIPPED: u8 = 30;
 
 /// Letters per word.
 const PER_WORD: usize = 12;
@@ -111,13 +115,13 @@ mod tests {
         let all = [Letter::Syn, Letter::Handshake, Letter::Ack, Letter::Data, Letter::Fin, Letter::Reset]
             .into_iter()
             .chain([Letter::Gap, Letter::Retransmission, Letter::ZeroWindow, Letter::Inconsistent])
-            .chain([Letter::MultiFlag]);
+            .chain([Letter::MultiFlag, Letter::Partial, Letter::Corrupt]);
         assert_eq!(unpack(&words).as_str(), "");
         push(&mut words, FLIP);
         for (position, letter) in all.enumerate() {
             push(&mut words, letter.code(position % 2 == 1));
         }
-        assert_eq!(unpack(&words).as_str(), "^ShAdFrGtWiQ");
+        assert_eq!(unpack(&words).as_str(), "^ShAdFrGtWiQxC");
     }
 
     #[test]

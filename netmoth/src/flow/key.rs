@@ -13,12 +13,20 @@ pub(super) struct Key {
     pub(super) ends: [u64; 4],
     /// First port, second port, outer VLAN, inner VLAN, from the high end.
     pub(super) ports: u64,
-    /// VNI, key or TEID of the tunnel that the packet came in; 0 outside of tunnels.
+    /// The network that the packet's tunnel names, with the kind of tunnel above it; 0 where there is none or it is not keyed
+    /// on.
     pub(super) tunnel: u32,
     /// IANA number.
     pub(super) protocol: u8,
     /// IP version in the low half, [`ONE_WAY`].
     pub(super) kind: u8,
+}
+
+/// What else keeps connections apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyedOn {
+    pub(super) vlan: bool,
+    pub(super) tunnel: bool,
 }
 
 impl Key {
@@ -44,7 +52,7 @@ pub struct FlowHash {
 impl Key {
     /// The key of `packet` with the given ports, and the side that sent it. No ports: a later piece of a datagram whose first
     /// piece is not remembered, which stands apart with ports 0.
-    pub(super) fn new(packet: &Packet, ports: Option<(u16, u16)>, key_vlan: bool) -> (Self, u8) {
+    pub(super) fn new(packet: &Packet, ports: Option<(u16, u16)>, on: KeyedOn) -> (Self, u8) {
         let (source, mut destination) = ports.unwrap_or((0, 0));
         let mut one_way = false;
         if matches!(packet.protocol, icmp::ICMP | icmp::ICMPV6) && ports.is_some() {
@@ -57,11 +65,15 @@ impl Key {
         let swap = !one_way && (src, source) > (dst, destination);
         let (first, second) =
             if swap { ((dst, destination), (src, source)) } else { ((src, source), (dst, destination)) };
-        let (vlan, inner) = if key_vlan { (packet.vlan, packet.inner_vlan) } else { (NO_VLAN, NO_VLAN) };
+        let (vlan, inner) = if on.vlan { (packet.vlan, packet.inner_vlan) } else { (NO_VLAN, NO_VLAN) };
         let ports = u64::from(first.1) << 48 | u64::from(second.1) << 32 | u64::from(vlan) << 16 | u64::from(inner);
         let kind = packet.version as u8 | if one_way { ONE_WAY } else { 0 };
         let ends = [first.0[0], first.0[1], second.0[0], second.0[1]];
-        (Self { ends, ports, tunnel: 0, protocol: packet.protocol, kind }, u8::from(swap))
+        let tunnel = match (packet.tunnel, packet.tunnel_id) {
+            (Some(kind), Some(id)) if on.tunnel && kind.names_a_network() => (kind as u32 + 1) << 24 | id & 0xff_ffff,
+            _ => 0,
+        };
+        (Self { ends, ports, tunnel, protocol: packet.protocol, kind }, u8::from(swap))
     }
 
     /// What stands in `dst_port` of a record whose responder is `side`: its port, or the code of an ICMP message (that of
@@ -151,9 +163,13 @@ fn fold(left: u64, right: u64) -> u64 {
 mod tests {
     use super::super::testing::packet;
     use super::*;
+    use crate::wire::Tunnel;
+
+    const ALL: KeyedOn = KeyedOn { vlan: true, tunnel: true };
+    const NONE: KeyedOn = KeyedOn { vlan: false, tunnel: false };
 
     fn key_of(packet: &Packet) -> (Key, u8) {
-        Key::new(packet, Some((packet.src_port, packet.dst_port)), true)
+        Key::new(packet, Some((packet.src_port, packet.dst_port)), ALL)
     }
 
     #[test]
@@ -183,8 +199,21 @@ mod tests {
         tagged.vlan = 7;
         let plain = packet(17, 1, 2000, 2, 53);
         assert_ne!(key_of(&tagged).0, key_of(&plain).0);
-        let without = |packet: &Packet| Key::new(packet, Some((packet.src_port, packet.dst_port)), false).0;
+        let without = |packet: &Packet| Key::new(packet, Some((packet.src_port, packet.dst_port)), NONE).0;
         assert_eq!(without(&tagged), without(&plain));
+    }
+
+    #[test]
+    fn virtual_networks_separate_connections_and_other_tunnels_do_not() {
+        let plain = packet(17, 1, 2000, 2, 53);
+        let within = |tunnel, id| Packet { tunnel: Some(tunnel), tunnel_id: Some(id), ..plain };
+        let vxlan = within(Tunnel::Vxlan, 7);
+        assert_ne!(key_of(&vxlan).0, key_of(&plain).0);
+        assert_ne!(key_of(&vxlan).0, key_of(&within(Tunnel::Vxlan, 8)).0);
+        assert_ne!(key_of(&vxlan).0, key_of(&within(Tunnel::Geneve, 7)).0);
+        assert_eq!(key_of(&within(Tunnel::Gtp, 7)).0, key_of(&plain).0, "each direction has a TEID of its own");
+        let without = |packet: &Packet| Key::new(packet, Some((packet.src_port, packet.dst_port)), NONE).0;
+        assert_eq!(without(&vxlan), without(&plain));
     }
 
     #[test]

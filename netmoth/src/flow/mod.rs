@@ -29,5 +29,5 @@ mod wheel;
 
 pub use config::{FlowConfig, FlowError, MAX_FLOWS, MAX_TIMEOUT, Timeouts};
 pub use key::FlowHash;
-pub use record::{ConnState, EndReason, FlowRecord, History, RecordSink, Tunnel};
+pub use record::{ConnState, EndReason, FlowRecord, History, RecordSink};
 pub use table::FlowTable;

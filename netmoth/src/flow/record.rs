@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::wire::Tunnel;
+
 /// How a connection stands, in the words of Zeek's conn.log (`conn_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -80,35 +82,6 @@ impl EndReason {
     }
 }
 
-/// The innermost tunnel that a connection was seen in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[expect(missing_docs, reason = "the names are the protocols'")]
-pub enum Tunnel {
-    Vxlan,
-    Geneve,
-    Gre,
-    IpInIp,
-    Gtp,
-    Teredo,
-    Ayiya,
-}
-
-impl Tunnel {
-    /// The word in the record.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Vxlan => "vxlan",
-            Self::Geneve => "geneve",
-            Self::Gre => "gre",
-            Self::IpInIp => "ip",
-            Self::Gtp => "gtp",
-            Self::Teredo => "teredo",
-            Self::Ayiya => "ayiya",
-        }
-    }
-}
-
 /// Zeek's `history`, kept inline: letters in the order in which their events were first seen.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct History {
@@ -172,8 +145,10 @@ pub struct FlowRecord {
     pub vlan_id: Option<u16>,
     /// Second 802.1Q identifier.
     pub inner_vlan_id: Option<u16>,
-    /// Innermost tunnel and its VNI, key or TEID.
-    pub tunnel: Option<(Tunnel, u64)>,
+    /// Innermost tunnel that its first packet came in.
+    pub tunnel: Option<Tunnel>,
+    /// That tunnel's VNI, key, session, call or TEID, where it has one.
+    pub tunnel_id: Option<u32>,
     /// Packets from the originator.
     pub src_packets: u64,
     /// Packets from the responder.

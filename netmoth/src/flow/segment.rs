@@ -145,11 +145,15 @@ fn zero_window(hot: &Entry, cold: &mut Cold, side: usize) {
 }
 
 /// Notes an event that is counted on a logarithmic scale.
-fn counted(hot: &Entry, cold: &mut Cold, letter: Letter, side: usize) {
+pub(super) fn counted(hot: &Entry, cold: &mut Cold, letter: Letter, side: usize) {
     let count = match letter {
         Letter::ZeroWindow => {
             cold.zero_windows[side] = cold.zero_windows[side].saturating_add(1);
             u32::from(cold.zero_windows[side])
+        }
+        Letter::Corrupt => {
+            cold.corrupt[side] = cold.corrupt[side].saturating_add(1);
+            u32::from(cold.corrupt[side])
         }
         Letter::Gap => {
             cold.gaps[side] = cold.gaps[side].saturating_add(1);
@@ -157,7 +161,7 @@ fn counted(hot: &Entry, cold: &mut Cold, letter: Letter, side: usize) {
         }
         _ => {
             cold.retransmissions[side] = cold.retransmissions[side].saturating_add(1);
-            cold.retransmissions[side]
+            u32::from(cold.retransmissions[side])
         }
     };
     if is_noted(count) {

@@ -7,7 +7,7 @@ use super::fragments::Fragments;
 use super::history::Letter;
 use super::icmp::{ICMP, ICMPV6};
 use super::index::Index;
-use super::key::{FlowHash, Key, KeyedHash};
+use super::key::{FlowHash, Key, KeyedHash, KeyedOn};
 use super::memory::reserve;
 use super::record::{ConnState, EndReason, FlowRecord, History, RecordSink};
 use super::tcp::State;
@@ -36,7 +36,7 @@ pub struct FlowTable {
     fragments: Fragments,
     hasher: KeyedHash,
     limits: Limits,
-    key_vlan: bool,
+    keyed_on: KeyedOn,
     worker: u8,
     last_id: i64,
     /// The latest time that the table was told.
@@ -69,7 +69,7 @@ impl FlowTable {
             fragments: Fragments::new()?,
             hasher: KeyedHash::new(config.hash_key),
             limits: Limits::new(config)?,
-            key_vlan: config.key_vlan,
+            keyed_on: KeyedOn { vlan: config.key_vlan, tunnel: config.key_tunnel },
             worker: config.worker,
             last_id: 0,
             tick: 0,
@@ -121,7 +121,7 @@ impl FlowTable {
             }
             Fragment::Later { id } => self.fragments.recall(&self.hasher, packet, id, tick(now)),
         };
-        let (key, side) = Key::new(packet, ports, self.key_vlan);
+        let (key, side) = Key::new(packet, ports, self.keyed_on);
         FlowHash { hash: self.hasher.hash(&key), key, side }
     }
 
@@ -175,14 +175,14 @@ impl FlowTable {
         }
     }
 
-    /// Ends all connections; those whose time was over before say so and not `reason`.
+    /// Ends all connections in the order of their starts; those whose time was over before say so and not `reason`.
     pub fn drain(&mut self, reason: EndReason, out: &mut impl RecordSink) {
-        for class in Class::ALL {
-            while let Some(entry) = self.wheels.nearest(class) {
-                if !self.settle(entry, self.tick, out) {
-                    let reason = self.own_reason(entry).unwrap_or(reason);
-                    self.end(entry, reason, out);
-                }
+        let mut live = self.wheels.entries();
+        live.sort_unstable_by_key(|entry| self.cold[*entry as usize].flow_id);
+        for entry in live {
+            if !self.settle(entry, self.tick, out) {
+                let reason = self.own_reason(entry).unwrap_or(reason);
+                self.end(entry, reason, out);
             }
         }
     }
@@ -267,7 +267,13 @@ impl FlowTable {
         let side = usize::from(hash.side);
         let flipped = is_flipped(packet, hash.key.port(side), hash.key.port(1 - side));
         let fresh = Entry::new(hash.key, side ^ usize::from(flipped));
-        let mut cold = Cold { flow_id: self.next_id(now), ..Cold::NEW };
+        let mut cold = Cold {
+            flow_id: self.next_id(now),
+            tunnel: packet.tunnel,
+            tunnel_id: packet.tunnel_id.unwrap_or(0),
+            has_tunnel_id: packet.tunnel_id.is_some(),
+            ..Cold::NEW
+        };
         if flipped {
             cold.push_flip();
         }
@@ -365,7 +371,13 @@ impl FlowTable {
         if !frozen {
             hot.last_tick = tick(now);
         }
-        if hot.key.protocol == TCP {
+        if packet.carrier != 0 {
+            note_carrier(&mut self.cold[entry as usize], packet.carrier);
+        }
+        if packet.corrupt {
+            // What it says may be what was changed: it counts, and nothing follows from it.
+            super::segment::counted(hot, &mut self.cold[entry as usize], Letter::Corrupt, side);
+        } else if hot.key.protocol == TCP {
             match packet.fragment {
                 Fragment::Later { .. } => super::segment::book_later_piece(hot, packet, side),
                 _ => super::segment::book(hot, &mut self.cold[entry as usize], packet, side, now),
@@ -390,6 +402,20 @@ impl FlowTable {
         hot.last_tick = tick(now);
         self.file(entry);
     }
+}
+
+/// Notes that a connection came another way through tunnels than before. As in Zeek (`max_changes_per_connection`), the letter
+/// says that it happens more often than a change of routes would make it.
+#[cold]
+fn note_carrier(cold: &mut Cold, carrier: u16) {
+    const FOLLOWED: u8 = 5;
+    if cold.carrier != 0 && cold.carrier != carrier && cold.carrier_changes <= FOLLOWED {
+        cold.carrier_changes += 1;
+        if cold.carrier_changes > FOLLOWED {
+            cold.push(Letter::Partial, false);
+        }
+    }
+    cold.carrier = carrier;
 }
 
 /// Milliseconds, wrapping every 49 days: only differences are used.
@@ -442,7 +468,8 @@ fn record(hot: &Entry, cold: &Cold, reason: EndReason) -> FlowRecord {
         proto: hot.key.protocol,
         vlan_id: (vlan != NO_VLAN).then_some(vlan),
         inner_vlan_id: (inner_vlan != NO_VLAN).then_some(inner_vlan),
-        tunnel: None,
+        tunnel: cold.tunnel,
+        tunnel_id: cold.tunnel.and(cold.has_tunnel_id.then_some(cold.tunnel_id)),
         src_packets: u64::from(hot.packets[originator]),
         dst_packets: u64::from(hot.packets[responder]),
         src_bytes: hot.bytes(originator),

@@ -2,7 +2,7 @@
 
 use super::{FlowConfig, FlowRecord, FlowTable};
 use crate::time::Instant;
-use crate::wire::{Fragment, IpVersion, NO_VLAN, Packet};
+use crate::wire::{Fragment, Inside, IpVersion, NO_VLAN, Packet};
 
 /// An IPv4 packet between 10.0.0.`from` and 10.0.0.`to` without payload: 40 bytes.
 pub(super) fn packet(protocol: u8, from: u8, from_port: u16, to: u8, to_port: u16) -> Packet {
@@ -23,7 +23,12 @@ pub(super) fn packet(protocol: u8, from: u8, from_port: u16, to: u8, to_port: u1
         tcp_window: 1000,
         tcp_flags: 0,
         fragment: Fragment::Whole,
+        tunnel: None,
+        tunnel_id: None,
+        carrier: 0,
+        inside: Inside::NOTHING,
         bad_checksum: false,
+        corrupt: false,
     }
 }
 

@@ -131,6 +131,9 @@ impl Summary {
             "received": w.frames,
             "tracked": w.tracked,
             "not_tracked": Object(&w.not_tracked_reasons().collect::<Vec<_>>()),
+            "tunnelled": w.tunnelled,
+            "tunnelled_not_tracked": Object(&w.tunnelled_not_tracked_reasons().collect::<Vec<_>>()),
+            "fragments": w.fragments,
             "flows_started": w.flows_started,
             "emitted": w.emitted_sum(),
             "committed": self.writer.as_ref().map(|s| s.committed),
@@ -178,6 +181,9 @@ impl Summary {
         if w.fragments > 0 {
             write!(f, ", {} fragments", grouped(w.fragments))?;
         }
+        if w.tunnelled > 0 {
+            write!(f, ", {} more packets out of tunnels", grouped(w.tunnelled))?;
+        }
         if w.bad_checksums > 0 {
             write!(f, ", {} wrong IPv4 checksums", grouped(w.bad_checksums))?;
         }
@@ -187,7 +193,8 @@ impl Summary {
         if let Some(ns) = w.busy_ns.checked_div(w.frames).filter(|ns| *ns > 0) {
             write!(f, ", {ns} ns of worker time per packet")?;
         }
-        writeln!(f)
+        writeln!(f)?;
+        reasons(f, "in tunnels, not tracked", &w.tunnelled_not_tracked_reasons().collect::<Vec<_>>())
     }
 }
 

@@ -199,7 +199,7 @@ where
     }
     let tunnel_word: Option<String> = value(row, "tunnel", at)?;
     let tunnel = match tunnel_word {
-        Some(name) => Some((word(&name, tunnel(&name), at, "tunnel")?, number!("tunnel_id"))),
+        Some(name) => Some(word(&name, tunnel(&name), at, "tunnel")?),
         None => None,
     };
     let address = |text: &str| text.parse().ok();
@@ -216,6 +216,7 @@ where
         vlan_id: optional!("vlan_id"),
         inner_vlan_id: optional!("inner_vlan_id"),
         tunnel,
+        tunnel_id: optional!("tunnel_id"),
         src_packets: number!("src_packets"),
         dst_packets: number!("dst_packets"),
         src_bytes: number!("src_bytes"),

@@ -1,7 +1,8 @@
 //! A row: a record with what is added where it is encoded, and the names of the columns.
 
 use super::CommunityId;
-use crate::flow::{ConnState, EndReason, FlowRecord, History, Tunnel};
+use crate::flow::{ConnState, EndReason, FlowRecord, History};
+use crate::wire::Tunnel;
 
 /// The columns, in the order of every store and every format.
 pub const COLUMNS: &[&str] = &[
@@ -85,8 +86,7 @@ pub(crate) fn end_reason(word: &str) -> Option<EndReason> {
 
 /// The tunnel of a word.
 pub(crate) fn tunnel(word: &str) -> Option<Tunnel> {
-    use Tunnel::{Ayiya, Geneve, Gre, Gtp, IpInIp, Teredo, Vxlan};
-    [Vxlan, Geneve, Gre, IpInIp, Gtp, Teredo, Ayiya].into_iter().find(|tunnel| tunnel.as_str() == word)
+    Tunnel::ALL.into_iter().find(|tunnel| tunnel.as_str() == word)
 }
 
 /// The history of its letters; `None` where they are more than a record keeps, or not ASCII.
@@ -113,7 +113,8 @@ pub(crate) mod tests {
             proto: 6,
             vlan_id: Some(7),
             inner_vlan_id: None,
-            tunnel: Some((Tunnel::Vxlan, 99)),
+            tunnel: Some(Tunnel::Vxlan),
+            tunnel_id: Some(99),
             src_packets: 10,
             dst_packets: 12,
             src_bytes: 1_000,
@@ -136,7 +137,7 @@ pub(crate) mod tests {
         for word in "S0 S1 S2 S3 SF REJ RSTO RSTR RSTOS0 RSTRH SH SHR OTH".split(' ') {
             assert_eq!(conn_state(word).map(ConnState::as_str), Some(word));
         }
-        for word in "vxlan geneve gre ip gtp teredo ayiya".split(' ') {
+        for word in "vxlan geneve gre erspan ip gtp teredo ayiya".split(' ') {
             assert_eq!(tunnel(word).map(Tunnel::as_str), Some(word));
         }
         assert_eq!((conn_state("sf"), tunnel("wire"), end_reason("")), (None, None, None));

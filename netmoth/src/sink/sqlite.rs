@@ -10,6 +10,7 @@ use super::postgres::run_migrations;
 use super::store::{RunIdentity, WriteError};
 use super::{COLUMNS, Row, StoreError, Timestamp};
 use crate::flow::FlowRecord;
+use crate::wire::Tunnel;
 
 const MIGRATIONS: &[(i64, &str, &str)] =
     &[(1, "flows and batches", include_str!("../../migrations/sqlite/0001_flows.sql"))];
@@ -119,8 +120,8 @@ fn bind(to: &mut SqliteArguments, row: &Row<'_>) -> Result<(), sqlx::error::BoxD
     to.add(i64::from(r.proto))?;
     to.add(r.vlan_id.map(i64::from))?;
     to.add(r.inner_vlan_id.map(i64::from))?;
-    to.add(r.tunnel.map(|(tunnel, _)| tunnel.as_str()))?;
-    to.add(r.tunnel.map(|(_, id)| count(id)))?;
+    to.add(r.tunnel.map(Tunnel::as_str))?;
+    to.add(r.tunnel_id.map(i64::from))?;
     for value in [r.src_packets, r.dst_packets, r.src_bytes, r.dst_bytes, r.src_payload_bytes, r.dst_payload_bytes] {
         to.add(count(value))?;
     }

@@ -6,19 +6,19 @@ use super::{Fragment, IpVersion, Packet, Reject};
 /// Smallest header.
 const MINIMUM: usize = 20;
 
-/// Reads the header at `offset`; `wire_len` is the frame's length on the wire.
+/// Reads the header at `offset`; `end` is where that which carries it ends on the wire.
 #[inline]
-pub(super) fn parse(data: &[u8], offset: usize, wire_len: u32, packet: &mut Packet) -> Result<(), Reject> {
+pub(super) fn parse(data: &[u8], offset: usize, end: u32, packet: &mut Packet) -> Result<(), Reject> {
     let ip = data.get(offset..).ok_or(Reject::TruncatedIpv4)?;
     let fixed: &[u8; MINIMUM] = ip.first_chunk().ok_or(Reject::TruncatedIpv4)?;
     let header = usize::from(fixed[0] & 0x0f) * 4;
     if fixed[0] >> 4 != 4 || header < MINIMUM {
         return Err(Reject::MalformedIpv4);
     }
-    let on_wire = (wire_len as usize).saturating_sub(offset);
+    let on_wire = (end as usize).saturating_sub(offset);
     let total = match usize::from(u16::from_be_bytes([fixed[2], fixed[3]])) {
         // Segmentation offload leaves the field to the card (RFC 791 has no such value): the frame says it.
-        0 => on_wire,
+        0 if end != u32::MAX => on_wire,
         total => total,
     };
     if total < header || total > on_wire {
@@ -37,7 +37,9 @@ pub(super) fn parse(data: &[u8], offset: usize, wire_len: u32, packet: &mut Pack
     packet.fragment = fragment(flags, u32::from(u16::from_be_bytes([fixed[4], fixed[5]])));
     // What lies behind `total` is link padding; what lies behind the end of `ip` was cut by the snapshot length.
     let captured = &ip[header..total.min(ip.len())];
-    transport::parse(Transport { captured, length: total - header, protocol: packet.protocol, v6: false }, packet)
+    let transport =
+        Transport { captured, at: offset + header, length: total - header, protocol: packet.protocol, v6: false };
+    transport::parse(transport, packet)
 }
 
 fn fragment(flags: u16, id: u32) -> Fragment {

@@ -7,15 +7,12 @@ use super::{Fragment, IpVersion, Packet, Reject};
 /// Length of the fixed header.
 const FIXED: usize = 40;
 
-/// "No Next Header" (RFC 8200 section 4.7).
-const NO_NEXT_HEADER: u8 = 59;
-
 /// Extension headers that are followed.
 const MAX_EXTENSIONS: usize = 10;
 
-/// Reads the header at `offset`; `wire_len` is the frame's length on the wire.
+/// Reads the header at `offset`; `end` is where that which carries it ends on the wire.
 #[inline]
-pub(super) fn parse(data: &[u8], offset: usize, wire_len: u32, packet: &mut Packet) -> Result<(), Reject> {
+pub(super) fn parse(data: &[u8], offset: usize, end: u32, packet: &mut Packet) -> Result<(), Reject> {
     let ip = data.get(offset..).ok_or(Reject::TruncatedIpv6)?;
     if ip.len() < FIXED {
         return Err(Reject::TruncatedIpv6);
@@ -23,13 +20,11 @@ pub(super) fn parse(data: &[u8], offset: usize, wire_len: u32, packet: &mut Pack
     if ip[0] >> 4 != 6 {
         return Err(Reject::MalformedIpv6);
     }
-    let on_wire = (wire_len as usize).saturating_sub(offset);
+    let on_wire = (end as usize).saturating_sub(offset);
     let total = match be16(ip, 4) {
-        // Nothing follows, and the header says so: the rest of the frame is link padding.
-        Some(0) if ip[6] == NO_NEXT_HEADER => FIXED,
-        // A jumbogram (RFC 2675) or segmentation offload: the frame says it.
-        Some(0) | None => on_wire,
-        Some(length) => FIXED + usize::from(length),
+        // A jumbogram (RFC 2675) or segmentation offload: the frame says it. Other protocols may well carry nothing.
+        Some(0) | None if matches!(ip[6], 0 | 6 | 17) && end != u32::MAX => on_wire,
+        length => FIXED + usize::from(length.unwrap_or(0)),
     };
     if total > on_wire {
         return Err(Reject::MalformedIpv6);
@@ -45,7 +40,7 @@ pub(super) fn parse(data: &[u8], offset: usize, wire_len: u32, packet: &mut Pack
     packet.fragment = fragment;
     let length = total.checked_sub(header).ok_or(Reject::MalformedIpv6)?;
     let captured = captured.get(header..).unwrap_or(&[]);
-    transport::parse(Transport { captured, length, protocol, v6: true }, packet)
+    transport::parse(Transport { captured, at: offset + header, length, protocol, v6: true }, packet)
 }
 
 /// Walks the chain from next-header value `next`. Returns the offset of the transport header, its protocol, and which

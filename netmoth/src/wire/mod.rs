@@ -1,30 +1,60 @@
 //! From a frame's bytes to one [`Packet`]: headers only, checked, without allocation.
 //!
 //! What enters: the captured bytes of a frame, its length on the wire and its [`LinkType`].
-//! What leaves: a [`Packet`], or a [`Reject`] whose every variant is one counter.
+//! What leaves: a [`Packet`], or a [`Reject`] whose every variant is one counter. Where the packet
+//! [may be a tunnel](Packet::may_be_a_tunnel), [`decapsulate`] gives the packet inside, and so on inwards.
 //!
-//! The files stand in the order of the headers: `link`, `ipv4` or `ipv6`, `transport`.
+//! The files stand in the order of the headers: `link` (and `wifi`), `ipv4` or `ipv6`, `transport`, `tunnel`; `checksum`
+//! verifies that of the transport.
 
 mod bytes;
+mod checksum;
 mod ipv4;
 mod ipv6;
 mod link;
 mod packet;
 mod reject;
 mod transport;
+mod tunnel;
+mod wifi;
 
-pub use packet::{Fragment, IpVersion, LinkType, NO_VLAN, Packet, tcp_flags};
+pub use checksum::is_corrupt;
+#[cfg(test)]
+pub(crate) use packet::Inside;
+pub use packet::{Fragment, IpVersion, LinkType, NO_VLAN, Packet, Tunnel, tcp_flags};
 pub use reject::Reject;
+pub use tunnel::{Nothing, decapsulate};
 
-/// Reads the headers of one frame. `data` is what was captured of it (a snapshot length may have cut it), `wire_len` its
-/// length on the wire in bytes.
+/// Headers around each other that are followed, from the link layer to the innermost IP: tags, labels, tunnels. IPv6
+/// extension headers have a bound of their own.
+pub const MAX_LAYERS: u8 = 16;
+
+/// Tunnels in each other that are followed.
+pub const MAX_TUNNELS: usize = 4;
+
+/// Reads the headers of one frame, up to the first transport header. `data` is what was captured of it (a snapshot length
+/// may have cut it), `wire_len` its length on the wire in bytes.
 ///
 /// # Errors
 /// The reason for which the frame is not tracked.
 #[inline]
 pub fn parse(link: LinkType, data: &[u8], wire_len: u32) -> Result<Packet, Reject> {
     let network = link::network(link, data)?;
+    ip(data, &network, wire_len, &Packet::BLANK)
+}
+
+/// Reads an IP packet. `end` is where that which carries it ends on the wire. Of `outer` come the tags, where the packet
+/// has none of its own: they say in which VLAN the tunnel ran.
+#[inline]
+fn ip(data: &[u8], network: &link::Network, end: u32, outer: &Packet) -> Result<Packet, Reject> {
+    if network.layers >= MAX_LAYERS {
+        return Err(Reject::TooManyLayers);
+    }
     let mut packet = Packet { vlan: network.vlan, inner_vlan: network.inner_vlan, ..Packet::BLANK };
+    packet.inside.layers = network.layers + 1;
+    if network.vlan == NO_VLAN {
+        (packet.vlan, packet.inner_vlan) = (outer.vlan, outer.inner_vlan);
+    }
     let v6 = match network.v6 {
         Some(v6) => v6,
         None => match data.get(network.offset).ok_or(Reject::TruncatedLink)? >> 4 {
@@ -34,12 +64,14 @@ pub fn parse(link: LinkType, data: &[u8], wire_len: u32) -> Result<Packet, Rejec
         },
     };
     if v6 {
-        ipv6::parse(data, network.offset, wire_len, &mut packet)?;
+        ipv6::parse(data, network.offset, end, &mut packet)?;
     } else {
-        ipv4::parse(data, network.offset, wire_len, &mut packet)?;
+        ipv4::parse(data, network.offset, end, &mut packet)?;
     }
     Ok(packet)
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_tunnel;

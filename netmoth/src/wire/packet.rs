@@ -14,6 +14,97 @@ pub enum LinkType {
     BsdLoopback,
     Ppp,
     CiscoHdlc,
+    Ieee80211,
+    Radiotap,
+}
+
+impl LinkType {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Ethernet,
+        Self::RawIp,
+        Self::LinuxCooked,
+        Self::LinuxCooked2,
+        Self::BsdLoopback,
+        Self::Ppp,
+        Self::CiscoHdlc,
+        Self::Ieee80211,
+        Self::Radiotap,
+    ];
+}
+
+/// What a packet was carried in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names are the protocols'")]
+pub enum Tunnel {
+    Vxlan,
+    Geneve,
+    Gre,
+    Erspan,
+    IpInIp,
+    Gtp,
+    Teredo,
+    Ayiya,
+}
+
+impl Tunnel {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Vxlan, Self::Geneve, Self::Gre, Self::Erspan, Self::IpInIp, Self::Gtp, Self::Teredo, Self::Ayiya];
+
+    /// The word in the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::Gre => "gre",
+            Self::Erspan => "erspan",
+            Self::IpInIp => "ip",
+            Self::Gtp => "gtp",
+            Self::Teredo => "teredo",
+            Self::Ayiya => "ayiya",
+        }
+    }
+
+    /// Whether its identifier names a network, the same in both directions (VNI of RFC 7348 and RFC 8926). A GTP tunnel has
+    /// one for each direction, and a key of GRE may mean anything.
+    pub fn names_a_network(self) -> bool {
+        matches!(self, Self::Vxlan | Self::Geneve)
+    }
+}
+
+/// Where a packet's headers stand, and whether its payload may hold another packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inside {
+    pub(super) carrier: Carrier,
+    /// Headers read so far, see [`MAX_LAYERS`](super::MAX_LAYERS).
+    pub(super) layers: u8,
+    /// Where the transport header stands in the frame, and how long it is with its payload, on the wire.
+    pub(super) transport: u32,
+    pub(super) length: u32,
+    /// Where it would begin in the frame.
+    pub(super) offset: u32,
+    /// Where the payload ends on the wire; [`u32::MAX`] in the first piece of a datagram, which says no end.
+    pub(super) end: u32,
+}
+
+/// How a packet would be carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// Not at all.
+    None,
+    /// Right behind the IP header.
+    Ip,
+    /// Behind a GRE header, which stands behind that of IP.
+    Gre,
+    /// Behind a UDP header; the ports say more.
+    Udp,
+}
+
+impl Inside {
+    pub(crate) const NOTHING: Self =
+        Self { carrier: Carrier::None, layers: 0, transport: 0, length: 0, offset: 0, end: 0 };
 }
 
 /// IP version of a packet.
@@ -88,8 +179,18 @@ pub struct Packet {
     pub tcp_flags: u8,
     /// Which piece of a datagram this is.
     pub fragment: Fragment,
-    /// The transport or IPv4 header checksum was verified and is wrong (counted, never a reason to drop).
+    /// The innermost tunnel that it came in.
+    pub tunnel: Option<Tunnel>,
+    /// Its VNI, key, session, call or TEID, where it has one.
+    pub tunnel_id: Option<u32>,
+    /// Names the way of tunnels that it came: the same for both directions of a tunnel, 0 outside of tunnels.
+    pub carrier: u16,
+    /// What may be inside of it.
+    pub(crate) inside: Inside,
+    /// The IPv4 header checksum is wrong (counted, never a reason to drop).
     pub bad_checksum: bool,
+    /// The transport checksum was verified and is wrong, see [`is_corrupt`](super::is_corrupt).
+    pub corrupt: bool,
 }
 
 impl Packet {
@@ -110,6 +211,24 @@ impl Packet {
         tcp_window: 0,
         tcp_flags: 0,
         fragment: Fragment::Whole,
+        tunnel: None,
+        tunnel_id: None,
+        carrier: 0,
+        inside: Inside::NOTHING,
         bad_checksum: false,
+        corrupt: false,
     };
+
+    /// Whether [`decapsulate`](super::decapsulate) is worth a call.
+    #[inline]
+    pub fn may_be_a_tunnel(&self) -> bool {
+        self.inside.carrier != Carrier::None
+    }
+
+    /// Whether the packet stands for what it carries, once that could be read: GRE and IP in IP have no connections of
+    /// their own (as in Zeek). Tunnels over UDP are connections beside those that they carry.
+    #[inline]
+    pub fn is_only_a_tunnel(&self) -> bool {
+        matches!(self.inside.carrier, Carrier::Ip | Carrier::Gre)
+    }
 }

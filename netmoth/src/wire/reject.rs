@@ -30,8 +30,10 @@ rejects! {
     UnsupportedLink => "unsupported_link",
     /// The frame ends inside its link-layer header or tags.
     TruncatedLink => "truncated_link",
-    /// More tags than the parser follows.
-    TooManyTags => "too_many_tags",
+    /// More tags, labels and headers around each other than the parser follows.
+    TooManyLayers => "too_many_layers",
+    /// More tunnels in each other than the parser follows: what it followed is tracked.
+    TooManyTunnels => "too_many_tunnels",
     /// The frame ends inside the IPv4 header or its options.
     TruncatedIpv4 => "truncated_ipv4",
     /// IPv4 header with an impossible version or header length, or a packet longer than its frame.

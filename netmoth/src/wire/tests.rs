@@ -85,8 +85,10 @@ fn two_tags_are_kept_and_more_are_passed_over() {
     tag(&mut frame, 0x9100, 200);
     let packet = ethernet(&frame).unwrap();
     assert_eq!((packet.vlan, packet.inner_vlan, packet.payload_bytes), (200, 100, 1));
-    (0..6).for_each(|_| tag(&mut frame, 0x8100, 1));
-    assert_eq!(ethernet(&frame), Err(Reject::TooManyTags));
+    (0..11).for_each(|_| tag(&mut frame, 0x8100, 1));
+    assert!(ethernet(&frame).is_ok(), "Ethernet, 14 tags and IP are 16 layers");
+    tag(&mut frame, 0x8100, 1);
+    assert_eq!(ethernet(&frame), Err(Reject::TooManyLayers));
 }
 
 #[test]
@@ -210,7 +212,9 @@ fn every_reason_to_reject_is_given_where_it_holds() {
 #[test]
 fn other_link_layers_lead_to_the_same_packet() {
     let frame = udp(b"same");
-    let wanted = ethernet(&frame).unwrap();
+    // Only how deep the headers stand differs.
+    let shallow = |packet: Packet| Packet { inside: Inside::NOTHING, ..packet };
+    let wanted = shallow(ethernet(&frame).unwrap());
     let ip = &frame[14..];
     let behind = |header: &[u8]| [header, ip].concat();
     let sll = behind(&[0, 0, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0]);
@@ -226,10 +230,10 @@ fn other_link_layers_lead_to_the_same_packet() {
         (LinkType::Ppp, behind(&[0x8f, 0x00, 0x08, 0x00])),
         (LinkType::CiscoHdlc, behind(&[0x0f, 0x00, 0x08, 0x00])),
     ] {
-        assert_eq!(parse(link, &data, data.len() as u32), Ok(wanted), "{link:?}");
+        assert_eq!(parse(link, &data, data.len() as u32).map(shallow), Ok(wanted), "{link:?}");
     }
     let snap = [&frame[..12], &[0, 50, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0], ip].concat();
-    assert_eq!(ethernet(&snap), Ok(wanted));
+    assert_eq!(ethernet(&snap).map(shallow), Ok(wanted));
 }
 
 #[test]
@@ -246,20 +250,10 @@ fn a_frame_cut_anywhere_is_rejected_or_parsed_but_never_a_panic() {
     }
 }
 
-const LINKS: [LinkType; 7] = [
-    LinkType::Ethernet,
-    LinkType::RawIp,
-    LinkType::LinuxCooked,
-    LinkType::LinuxCooked2,
-    LinkType::BsdLoopback,
-    LinkType::Ppp,
-    LinkType::CiscoHdlc,
-];
-
 proptest! {
     #[test]
-    fn noise_never_panics(data in proptest::collection::vec(any::<u8>(), 0..200), link in 0..LINKS.len(), wire in 0u32..3000) {
-        let _ = parse(LINKS[link], &data, wire);
+    fn noise_never_panics(data in proptest::collection::vec(any::<u8>(), 0..200), link in 0..LinkType::ALL.len(), wire in 0u32..3000) {
+        let _ = parse(LinkType::ALL[link], &data, wire);
     }
 
     #[test]

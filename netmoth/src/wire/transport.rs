@@ -1,9 +1,10 @@
 //! The transport header: ports, and for TCP what its state follows.
 //!
-//! Checksums of TCP, UDP and SCTP are not verified: that would touch the payload of every packet, and frames of local
-//! hosts carry unfinished ones. They are no reason to drop in any case.
+//! Checksums are the business of `checksum`.
 
 use super::bytes::{be16, be32};
+use super::packet::Carrier;
+use super::tunnel::{is_tunnel_port, looks_like_teredo};
 use super::{Fragment, Packet, Reject};
 
 /// What stands behind the IP header.
@@ -11,6 +12,8 @@ use super::{Fragment, Packet, Reject};
 pub(super) struct Transport<'a> {
     /// Its captured bytes.
     pub(super) captured: &'a [u8],
+    /// Where it begins in the frame.
+    pub(super) at: usize,
     /// Its length by the IP header.
     pub(super) length: usize,
     /// IANA protocol number.
@@ -29,19 +32,52 @@ pub(super) fn parse(transport: Transport<'_>, packet: &mut Packet) -> Result<(),
     packet.tcp_window = 0;
     packet.tcp_flags = 0;
     packet.payload_bytes = transport.length as u32;
+    packet.inside.transport = u32::try_from(transport.at).unwrap_or(u32::MAX);
+    packet.inside.length = transport.length as u32;
     if matches!(packet.fragment, Fragment::Later { .. }) {
         return Ok(());
     }
     match transport.protocol {
         6 => tcp(transport, packet),
-        // UDP (RFC 768) and UDP-Lite (RFC 3828).
-        17 | 136 => ports(transport, 8, packet),
-        // DCCP (RFC 4340): the generic header without extended sequence numbers; SCTP (RFC 9260): the common header.
+        17 => udp(transport, packet),
+        // UDP-Lite (RFC 3828).
+        136 => ports(transport, 8, packet),
+        // DCCP (RFC 4340): the generic header without extended sequence numbers; SCTP (RFC 9260): the common header. Without
+        // a chunk behind it that is no packet of an association (section 3), and its ports stand for nothing.
+        132 if transport.length <= 12 => Ok(()),
         33 | 132 => ports(transport, 12, packet),
         1 if !transport.v6 => icmp(transport, packet),
         58 if transport.v6 => icmp(transport, packet),
+        4 | 41 => may_carry(Carrier::Ip, 0, transport, packet),
+        47 => may_carry(Carrier::Gre, 0, transport, packet),
         _ => Ok(()),
     }
+}
+
+/// Notes that a packet may follow `header` bytes into the transport.
+fn may_carry(carrier: Carrier, header: usize, transport: Transport<'_>, packet: &mut Packet) -> Result<(), Reject> {
+    // The first piece of a datagram ends before what it carries does.
+    let end = match packet.fragment {
+        Fragment::Whole => transport.at + transport.length,
+        _ => u32::MAX as usize,
+    };
+    packet.inside.carrier = carrier;
+    packet.inside.offset = u32::try_from(transport.at + header).unwrap_or(u32::MAX);
+    packet.inside.end = u32::try_from(end).unwrap_or(u32::MAX);
+    Ok(())
+}
+
+/// RFC 768, and whether it carries a tunnel.
+#[inline]
+fn udp(transport: Transport<'_>, packet: &mut Packet) -> Result<(), Reject> {
+    ports(transport, 8, packet)?;
+    if is_tunnel_port(packet.src_port)
+        || is_tunnel_port(packet.dst_port)
+        || looks_like_teredo(transport.captured.get(8..).unwrap_or(&[]), packet.payload_bytes as usize)
+    {
+        may_carry(Carrier::Udp, 8, transport, packet)?;
+    }
+    Ok(())
 }
 
 /// RFC 9293 section 3.1.

@@ -6,7 +6,7 @@ use crate::capture::BATCH;
 use crate::flow::{EndReason, FlowConfig, FlowError, FlowHash, FlowTable, RecordSink};
 use crate::metrics::WorkerCounters;
 use crate::time::Instant;
-use crate::wire::{self, Fragment, LinkType, Packet, Reject};
+use crate::wire::{self, Fragment, LinkType, MAX_TUNNELS, Nothing, Packet, Reject};
 
 /// One frame on its way through the engine.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,8 @@ pub struct Arrival<'a> {
 pub struct Engine {
     table: FlowTable,
     counters: Arc<WorkerCounters>,
-    batch: Box<[Slot; BATCH]>,
+    batch: Box<[Slot; BATCH + MAX_TUNNELS]>,
+    verify_checksums: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -45,14 +46,26 @@ impl Engine {
     /// Where the table's memory can't be had.
     pub fn new(config: &FlowConfig, counters: Arc<WorkerCounters>) -> Result<Self, FlowError> {
         let slot = Slot { packet: Packet::BLANK, hash: FlowHash::default(), at: Instant::default() };
-        Ok(Self { table: FlowTable::new(config)?, counters, batch: Box::new([slot; BATCH]) })
+        let verify_checksums = config.verify_checksums;
+        Ok(Self {
+            table: FlowTable::new(config)?,
+            counters,
+            verify_checksums,
+            batch: Box::new([slot; BATCH + MAX_TUNNELS]),
+        })
     }
 
     /// Takes up to [`BATCH`] frames in the order of their arrival; what follows the first [`BATCH`] is not taken.
     pub fn process<'a>(&mut self, frames: impl Iterator<Item = Arrival<'a>>, out: &mut impl RecordSink) {
-        let parsed = self.parse(frames);
-        self.find(parsed);
-        self.update(parsed, out);
+        let mut frames = frames.take(BATCH);
+        loop {
+            let (parsed, more) = self.parse(&mut frames);
+            self.find(parsed);
+            self.update(parsed, out);
+            if !more {
+                break;
+            }
+        }
         self.publish();
     }
 
@@ -68,9 +81,11 @@ impl Engine {
         self.publish();
     }
 
-    fn parse<'a>(&mut self, frames: impl Iterator<Item = Arrival<'a>>) -> usize {
-        let (mut parsed, mut received, mut bytes, mut bad_checksums, mut fragments) = (0, 0, 0, 0, 0);
-        for frame in frames.take(BATCH) {
+    /// Parses frames until there are no more (false), or [`BATCH`] packets: with tunnels, a frame holds several.
+    fn parse<'a>(&mut self, frames: &mut impl Iterator<Item = Arrival<'a>>) -> (usize, bool) {
+        let (mut parsed, mut received, mut tracked, mut bytes) = (0, 0, 0, 0);
+        while parsed < BATCH {
+            let Some(frame) = frames.next() else { break };
             received += 1;
             bytes += u64::from(frame.wire_len);
             let outcome = match frame.link {
@@ -79,23 +94,71 @@ impl Engine {
             };
             match outcome {
                 Ok(packet) => {
-                    bad_checksums += u64::from(packet.bad_checksum);
-                    fragments += u64::from(packet.fragment != Fragment::Whole);
-                    let slot = &mut self.batch[parsed];
-                    slot.packet = packet;
-                    slot.at = frame.at;
+                    tracked += 1;
+                    self.put(parsed, packet, &frame);
                     parsed += 1;
+                    if packet.may_be_a_tunnel() {
+                        parsed = self.decapsulate(parsed, &frame);
+                    }
                 }
                 Err(reject) => self.counters.not_tracked[reject as usize].add(1),
             }
         }
+        self.count(received, bytes, tracked, parsed);
+        (parsed, parsed >= BATCH)
+    }
+
+    #[inline]
+    fn put(&mut self, at: usize, packet: Packet, frame: &Arrival<'_>) {
+        let slot = &mut self.batch[at];
+        slot.packet = packet;
+        slot.at = frame.at;
+        if self.verify_checksums {
+            slot.packet.corrupt = wire::is_corrupt(frame.data, &packet);
+        }
+    }
+
+    /// Puts what the last packet of `frame` carries behind it, or in its place. Returns how many packets there are now.
+    #[cold]
+    fn decapsulate(&mut self, mut parsed: usize, frame: &Arrival<'_>) -> usize {
+        let mut tunnels = 0;
+        loop {
+            let outer = self.batch[parsed - 1].packet;
+            if !outer.may_be_a_tunnel() {
+                return parsed;
+            }
+            let inner = match wire::decapsulate(frame.data, &outer) {
+                Ok(inner) if tunnels < MAX_TUNNELS => inner,
+                Ok(_) => {
+                    self.counters.tunnelled_not_tracked[Reject::TooManyTunnels as usize].add(1);
+                    return parsed;
+                }
+                Err(Nothing::Rejected(reject)) => {
+                    self.counters.tunnelled_not_tracked[reject as usize].add(1);
+                    return parsed;
+                }
+                Err(Nothing::NoTunnel) => return parsed,
+            };
+            tunnels += 1;
+            parsed -= usize::from(outer.is_only_a_tunnel());
+            self.put(parsed, inner, frame);
+            parsed += 1;
+        }
+    }
+
+    fn count(&self, received: u64, bytes: u64, tracked: u64, parsed: usize) {
+        let (mut bad_checksums, mut fragments) = (0, 0);
+        for slot in &self.batch[..parsed] {
+            bad_checksums += u64::from(slot.packet.bad_checksum);
+            fragments += u64::from(slot.packet.fragment != Fragment::Whole);
+        }
         let counters = &self.counters;
         counters.frames.add(received);
         counters.bytes.add(bytes);
-        counters.tracked.add(parsed as u64);
+        counters.tracked.add(tracked);
+        counters.tunnelled.add(parsed as u64 - tracked);
         counters.bad_checksums.add(bad_checksums);
         counters.fragments.add(fragments);
-        parsed
     }
 
     fn find(&mut self, parsed: usize) {

@@ -1,6 +1,7 @@
 //! Records for the store tests.
 
-use netmoth::flow::{ConnState, EndReason, FlowRecord, History, Tunnel};
+use netmoth::flow::{ConnState, EndReason, FlowRecord, History};
+use netmoth::wire::Tunnel;
 
 /// 2026-11-27T15:49:33.123456Z, in whole microseconds so that PostgreSQL gives it back exactly.
 pub(crate) const START_NS: i64 = 1_795_794_573_123_456_000;
@@ -29,7 +30,8 @@ pub(crate) fn record(n: u64) -> FlowRecord {
         proto: if odd { 6 } else { 17 },
         vlan_id: odd.then_some(4_094),
         inner_vlan_id: (n % 4 == 1).then_some(5),
-        tunnel: odd.then_some((Tunnel::Gtp, u64::from(u32::MAX))),
+        tunnel: odd.then_some(Tunnel::Gtp),
+        tunnel_id: odd.then_some(u32::MAX),
         src_packets: n,
         dst_packets: i64::MAX as u64,
         src_bytes: 1 << 40,

@@ -43,8 +43,8 @@ pub(super) fn row(out: &mut Vec<u8>, row: &Row<'_>) {
     int2(out, u16::from(r.proto));
     optional(out, r.vlan_id, int2);
     optional(out, r.inner_vlan_id, int2);
-    optional(out, r.tunnel, |out, (tunnel, _)| text(out, tunnel.as_str()));
-    optional(out, r.tunnel, |out, (_, id)| count(out, id));
+    optional(out, r.tunnel, |out, tunnel| text(out, tunnel.as_str()));
+    optional(out, r.tunnel_id, |out, id| count(out, u64::from(id)));
     count(out, r.src_packets);
     count(out, r.dst_packets);
     count(out, r.src_bytes);

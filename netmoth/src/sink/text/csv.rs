@@ -2,6 +2,7 @@
 
 use super::append;
 use crate::sink::{COLUMNS, Row, Timestamp};
+use crate::wire::Tunnel;
 
 /// Appends the names of the columns.
 pub(super) fn header(line: &mut Vec<u8>) {
@@ -18,8 +19,8 @@ pub(super) fn row(line: &mut Vec<u8>, row: &Row<'_>) {
     append(line, format_args!(",{},{},{},{},{}", r.src_ip, r.src_port, r.dst_ip, r.dst_port, r.proto));
     optional(line, r.vlan_id.map(u64::from));
     optional(line, r.inner_vlan_id.map(u64::from));
-    append(line, format_args!(",{}", r.tunnel.map_or("", |(tunnel, _)| tunnel.as_str())));
-    optional(line, r.tunnel.map(|(_, id)| id));
+    append(line, format_args!(",{}", r.tunnel.map_or("", Tunnel::as_str)));
+    optional(line, r.tunnel_id.map(u64::from));
     append(line, format_args!(",{},{},{},{}", r.src_packets, r.dst_packets, r.src_bytes, r.dst_bytes));
     append(line, format_args!(",{},{}", r.src_payload_bytes, r.dst_payload_bytes));
     append(line, format_args!(",{},{},{},", r.src_tcp_flags, r.dst_tcp_flags, r.conn_state.as_str()));

@@ -16,9 +16,10 @@ pub(super) fn row(line: &mut Vec<u8>, row: &Row<'_>) {
     optional(line, "vlan_id", r.vlan_id.map(u64::from));
     optional(line, "inner_vlan_id", r.inner_vlan_id.map(u64::from));
     match r.tunnel {
-        Some((tunnel, id)) => append(line, format_args!(",\"tunnel\":\"{}\",\"tunnel_id\":{id}", tunnel.as_str())),
-        None => line.extend_from_slice(b",\"tunnel\":null,\"tunnel_id\":null"),
+        Some(tunnel) => append(line, format_args!(",\"tunnel\":\"{}\"", tunnel.as_str())),
+        None => line.extend_from_slice(b",\"tunnel\":null"),
     }
+    optional(line, "tunnel_id", r.tunnel_id.map(u64::from));
     append(line, format_args!(",\"src_packets\":{},\"dst_packets\":{}", r.src_packets, r.dst_packets));
     append(line, format_args!(",\"src_bytes\":{},\"dst_bytes\":{}", r.src_bytes, r.dst_bytes));
     append(line, format_args!(",\"src_payload_bytes\":{}", r.src_payload_bytes));
