@@ -8,7 +8,7 @@
 use crate::choose::Memory;
 use crate::fragment::{Datagram, settle};
 use crate::hash::{Address, Flow, HashKey, mapped, pick};
-use crate::walk::{Bytes, MAX_EXTENSIONS, MAX_TAGS};
+use crate::walk::{Bytes, MAX_EXTENSIONS, MAX_TAGS, ports_of_udp};
 
 /// How the frame is steered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,9 @@ fn walk(frame: &impl Bytes) -> Walked {
     }
     if matches!(walked.kind, WHOLE | FIRST) && matches!(walked.protocol, 6 | 17 | 33 | 132 | 136) {
         walked.ports = frame.u32(transport).unwrap_or(0);
+        if walked.protocol == 17 {
+            walked.ports = ports_of_udp(walked.ports);
+        }
     }
     walked
 }
@@ -163,8 +166,8 @@ mod tests {
 
     /// A frame with up to `tags` tags and an IPv4 or IPv6 header of which some bytes are random.
     fn frames() -> impl Strategy<Value = Vec<u8>> {
-        (proptest::collection::vec(any::<u8>(), 160), 0usize..4, any::<bool>(), 5u8..8, 0usize..12).prop_map(
-            |(mut frame, tags, six, words, protocol)| {
+        (proptest::collection::vec(any::<u8>(), 160), 0usize..4, any::<bool>(), 5u8..8, 0usize..12, any::<bool>())
+            .prop_map(|(mut frame, tags, six, words, protocol, tunnel)| {
                 let mut at = 12;
                 for _ in 0..tags {
                     frame[at..at + 2].copy_from_slice(&[0x81, 0x00]);
@@ -180,10 +183,14 @@ mod tests {
                 } else {
                     frame[at + 2] = 0x40 | words;
                     frame[at + 2 + 9] = protocol;
+                    if tunnel {
+                        // Behind the header as long as it says: VXLAN's port.
+                        let ports = at + 2 + usize::from(words) * 4;
+                        frame[ports + 2..ports + 4].copy_from_slice(&4789_u16.to_be_bytes());
+                    }
                 }
                 frame
-            },
-        )
+            })
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! The header walk of the XDP program: as far into a frame as it takes to say whose it is.
 //!
 //! It only steers, so it never rejects: what it can't read goes by the stations on the link, and the worker's parser
-//! says what is wrong with it. Ports of tunnelled packets aren't looked at: a tunnel's packets keep together.
+//! says what is wrong with it. It doesn't look into tunnels: a tunnel's packets keep together.
 
 use crate::fragment::Datagram;
 use crate::hash::{Address, Flow, mapped};
@@ -186,10 +186,30 @@ fn ipv6(frame: &(impl Bytes + ?Sized), at: usize) -> Option<Steer> {
 fn transport(frame: &(impl Bytes + ?Sized), at: usize, source: Address, destination: Address, protocol: u8) -> Flow {
     let ports = match protocol {
         // TCP, UDP, DCCP, SCTP, UDP-Lite.
-        6 | 17 | 33 | 132 | 136 => frame.u32(at).unwrap_or(0),
+        6 | 33 | 132 | 136 => frame.u32(at).unwrap_or(0),
+        17 => ports_of_udp(frame.u32(at).unwrap_or(0)),
         _ => 0,
     };
     Flow { source, destination, source_port: (ports >> 16) as u16, destination_port: ports as u16, protocol }
+}
+
+/// The ports of a datagram, or none where one of them is a tunnel's.
+///
+/// VXLAN, Geneve and GRE in UDP choose their source port by the connection inside, and differently in each direction; GTP
+/// may. So both directions of what is inside meet only if these ports don't count: between two ends of tunnels, all
+/// goes to one socket.
+#[inline(always)]
+pub(crate) fn ports_of_udp(ports: u32) -> u32 {
+    if carries_packets((ports >> 16) as u16) | carries_packets(ports as u16) { 0 } else { ports }
+}
+
+/// Whether this is the port of a tunnel whose two directions may have different ports.
+pub const fn carries_packets(port: u16) -> bool {
+    const GTP: u16 = 2152;
+    const GRE: u16 = 4754;
+    const VXLAN: u16 = 4789;
+    const GENEVE: u16 = 6081;
+    (port == GTP) | (port == GRE) | (port == VXLAN) | (port == GENEVE)
 }
 
 #[inline(always)]

@@ -99,6 +99,21 @@ fn icmp_and_protocols_without_ports_go_by_addresses() {
 }
 
 #[test]
+fn both_directions_of_a_tunnel_go_by_its_ends_whatever_its_ports() {
+    for port in [2152_u16, 4754, 4789, 6081] {
+        let [high, low] = port.to_be_bytes();
+        for ports in [[0x80, 1, high, low, 0, 8, 0, 0], [high, low, 0x80, 2, 0, 8, 0, 0]] {
+            assert_eq!(walk(&ethernet(&[], 0x0800, &v4(0, 0, 17, &ports))), Steer::Flow(flow4(17, (0, 0))));
+            let tcp = Steer::Flow(flow4(
+                6,
+                (u16::from_be_bytes([ports[0], ports[1]]), u16::from_be_bytes([ports[2], ports[3]])),
+            ));
+            assert_eq!(walk(&ethernet(&[], 0x0800, &v4(0, 0, 6, &ports))), tcp, "only UDP carries tunnels");
+        }
+    }
+}
+
+#[test]
 fn ipv4_pieces_name_their_datagram() {
     let flow = flow4(17, (0x8001, 53));
     let datagram = Datagram { source: flow.source, destination: flow.destination, id: 0x1234, protocol: 17 };
