@@ -47,6 +47,10 @@ pub struct WorkerCounters {
     pub bad_checksums: Counter,
     /// Tracked packets that were pieces of a datagram.
     pub fragments: Counter,
+    /// Pieces that repeat bytes of their datagram (gauge of the table's count).
+    pub overlapping_fragments: Counter,
+    /// First pieces that end inside the transport header.
+    pub tiny_fragments: Counter,
     /// Packets out of tunnels that were booked beside the tunnel's own: records hold `tracked + tunnelled` packets.
     pub tunnelled: Counter,
     /// Packets in tunnels that were not booked, by reason; the tunnel's own packet was.
@@ -72,6 +76,8 @@ impl Default for WorkerCounters {
             not_tracked: std::array::from_fn(|_| Counter::default()),
             bad_checksums: Counter::default(),
             fragments: Counter::default(),
+            overlapping_fragments: Counter::default(),
+            tiny_fragments: Counter::default(),
             tunnelled: Counter::default(),
             tunnelled_not_tracked: std::array::from_fn(|_| Counter::default()),
             flows_started: Counter::default(),
@@ -93,6 +99,8 @@ impl WorkerCounters {
             not_tracked: std::array::from_fn(|i| self.not_tracked[i].get()),
             bad_checksums: self.bad_checksums.get(),
             fragments: self.fragments.get(),
+            overlapping_fragments: self.overlapping_fragments.get(),
+            tiny_fragments: self.tiny_fragments.get(),
             tunnelled: self.tunnelled.get(),
             tunnelled_not_tracked: std::array::from_fn(|i| self.tunnelled_not_tracked[i].get()),
             flows_started: self.flows_started.get(),
@@ -113,6 +121,8 @@ pub struct WorkerTotals {
     pub not_tracked: [u64; Reject::COUNT],
     pub bad_checksums: u64,
     pub fragments: u64,
+    pub overlapping_fragments: u64,
+    pub tiny_fragments: u64,
     pub tunnelled: u64,
     pub tunnelled_not_tracked: [u64; Reject::COUNT],
     pub flows_started: u64,
@@ -161,6 +171,8 @@ impl std::iter::Sum for WorkerTotals {
             not_tracked: std::array::from_fn(|i| a.not_tracked[i] + b.not_tracked[i]),
             bad_checksums: a.bad_checksums + b.bad_checksums,
             fragments: a.fragments + b.fragments,
+            overlapping_fragments: a.overlapping_fragments + b.overlapping_fragments,
+            tiny_fragments: a.tiny_fragments + b.tiny_fragments,
             tunnelled: a.tunnelled + b.tunnelled,
             tunnelled_not_tracked: std::array::from_fn(|i| a.tunnelled_not_tracked[i] + b.tunnelled_not_tracked[i]),
             flows_started: a.flows_started + b.flows_started,

@@ -28,6 +28,7 @@ mod tests_tcp;
 mod wheel;
 
 pub use config::{FlowConfig, FlowError, MAX_FLOWS, MAX_TIMEOUT, Timeouts};
+pub use fragments::OddFragments;
 pub use key::FlowHash;
 pub use record::{ConnState, EndReason, FlowRecord, History, RecordSink};
 pub use table::FlowTable;

@@ -3,7 +3,7 @@
 use super::config::{FlowConfig, FlowError, Limits};
 use super::direction::is_flipped;
 use super::entry::{Cold, Entry, NO_RTT, fill_ends};
-use super::fragments::Fragments;
+use super::fragments::{Fragments, OddFragments};
 use super::history::Letter;
 use super::icmp::{ICMP, ICMPV6};
 use super::index::Index;
@@ -97,6 +97,11 @@ impl FlowTable {
     /// Connections that made room for others: closed, without an answer, open.
     pub fn evicted(&self) -> [u64; 3] {
         self.evicted
+    }
+
+    /// Pieces of datagrams that no honest sender makes.
+    pub fn odd_fragments(&self) -> OddFragments {
+        self.fragments.odd()
     }
 
     /// Bytes of memory that the table holds, at its fullest.
@@ -379,6 +384,7 @@ impl FlowTable {
             super::segment::counted(hot, &mut self.cold[entry as usize], Letter::Corrupt, side);
         } else if hot.key.protocol == TCP {
             match packet.fragment {
+                _ if packet.tiny => {}
                 Fragment::Later { .. } => super::segment::book_later_piece(hot, packet, side),
                 _ => super::segment::book(hot, &mut self.cold[entry as usize], packet, side, now),
             }

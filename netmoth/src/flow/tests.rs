@@ -380,7 +380,7 @@ fn numbers_that_make_no_table_are_refused() {
 fn an_entry_and_all_that_belongs_to_it_take_no_more_than_the_readme_says() {
     let bench = Bench::new(100_000);
     let per_flow = bench.table.memory_bytes() as f64 / 100_000.0;
-    assert!(per_flow < 233.0, "{per_flow} bytes per flow");
+    assert!(per_flow < 234.0, "{per_flow} bytes per flow");
 }
 
 /// Packets of a few hosts and ports, so that they meet, with any flags and numbers.

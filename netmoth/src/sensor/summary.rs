@@ -134,6 +134,8 @@ impl Summary {
             "tunnelled": w.tunnelled,
             "tunnelled_not_tracked": Object(&w.tunnelled_not_tracked_reasons().collect::<Vec<_>>()),
             "fragments": w.fragments,
+            "overlapping_fragments": w.overlapping_fragments,
+            "tiny_fragments": w.tiny_fragments,
             "flows_started": w.flows_started,
             "emitted": w.emitted_sum(),
             "committed": self.writer.as_ref().map(|s| s.committed),
@@ -180,6 +182,10 @@ impl Summary {
         write!(f, "  {} connections, {} bytes", grouped(w.flows_started), grouped(w.bytes))?;
         if w.fragments > 0 {
             write!(f, ", {} fragments", grouped(w.fragments))?;
+        }
+        if w.overlapping_fragments + w.tiny_fragments > 0 {
+            let (overlapping, tiny) = (grouped(w.overlapping_fragments), grouped(w.tiny_fragments));
+            write!(f, " ({overlapping} overlapping, {tiny} tiny)")?;
         }
         if w.tunnelled > 0 {
             write!(f, ", {} more packets out of tunnels", grouped(w.tunnelled))?;

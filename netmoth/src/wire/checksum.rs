@@ -12,7 +12,7 @@ pub fn is_corrupt(data: &[u8], packet: &Packet) -> bool {
     const TCP: u8 = 6;
     const UDP: u8 = 17;
     let start = packet.inside.transport as usize;
-    let length = packet.inside.length as usize;
+    let length = packet.transport_bytes as usize;
     let Some(transport) = data.get(start..start.saturating_add(length)) else { return false };
     let optional = packet.protocol == UDP && packet.version == IpVersion::V4 && transport.get(6..8) == Some(&[0, 0]);
     if !matches!(packet.protocol, TCP | UDP) || packet.fragment != Fragment::Whole || optional {

@@ -35,6 +35,7 @@ pub(super) fn parse(data: &[u8], offset: usize, end: u32, packet: &mut Packet) -
     packet.bad_checksum = sum != 0xffff;
     let flags = u16::from_be_bytes([fixed[6], fixed[7]]);
     packet.fragment = fragment(flags, u32::from(u16::from_be_bytes([fixed[4], fixed[5]])));
+    packet.piece_offset = flags & 0x1fff;
     // What lies behind `total` is link padding; what lies behind the end of `ip` was cut by the snapshot length.
     let captured = &ip[header..total.min(ip.len())];
     let transport =

@@ -35,19 +35,21 @@ pub(super) fn parse(data: &[u8], offset: usize, end: u32, packet: &mut Packet) -
     packet.ip_bytes = total as u32;
     packet.bad_checksum = false;
     let captured = &ip[..total.min(ip.len())];
-    let (header, protocol, fragment) = extensions(captured, ip[6])?;
+    let (header, protocol, fragment, piece_offset) = extensions(captured, ip[6])?;
     packet.protocol = protocol;
     packet.fragment = fragment;
+    packet.piece_offset = piece_offset;
     let length = total.checked_sub(header).ok_or(Reject::MalformedIpv6)?;
     let captured = captured.get(header..).unwrap_or(&[]);
     transport::parse(Transport { captured, at: offset + header, length, protocol, v6: true }, packet)
 }
 
-/// Walks the chain from next-header value `next`. Returns the offset of the transport header, its protocol, and which
-/// piece of a datagram this is.
+/// Walks the chain from next-header value `next`. Returns the offset of the transport header, its protocol, which piece
+/// of a datagram this is, and where it stands in there.
 #[inline]
-fn extensions(ip: &[u8], mut next: u8) -> Result<(usize, u8, Fragment), Reject> {
+fn extensions(ip: &[u8], mut next: u8) -> Result<(usize, u8, Fragment, u16), Reject> {
     let mut offset = FIXED;
+    let mut piece_offset = 0;
     let mut fragment = Fragment::Whole;
     for _ in 0..=MAX_EXTENSIONS {
         let length = match next {
@@ -58,6 +60,7 @@ fn extensions(ip: &[u8], mut next: u8) -> Result<(usize, u8, Fragment), Reject> 
             44 => {
                 let piece = be16(ip, offset + 2).ok_or(Reject::TruncatedIpv6)?;
                 let id = be32(ip, offset + 4).ok_or(Reject::TruncatedIpv6)?;
+                piece_offset = piece >> 3;
                 fragment = match (piece >> 3, piece & 1) {
                     // An atomic fragment (RFC 6946) is the whole datagram.
                     (0, 0) => Fragment::Whole,
@@ -66,13 +69,13 @@ fn extensions(ip: &[u8], mut next: u8) -> Result<(usize, u8, Fragment), Reject> 
                 };
                 8
             }
-            _ => return Ok((offset, next, fragment)),
+            _ => return Ok((offset, next, fragment, piece_offset)),
         };
         next = *ip.get(offset).ok_or(Reject::TruncatedIpv6)?;
         offset += length;
         if matches!(fragment, Fragment::Later { .. }) {
             // What follows is the middle of something: only the fragment header knows its protocol.
-            return Ok((offset, next, fragment));
+            return Ok((offset, next, fragment, piece_offset));
         }
     }
     Err(Reject::TooManyExtensions)

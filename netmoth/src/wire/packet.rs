@@ -80,9 +80,8 @@ pub(crate) struct Inside {
     pub(super) carrier: Carrier,
     /// Headers read so far, see [`MAX_LAYERS`](super::MAX_LAYERS).
     pub(super) layers: u8,
-    /// Where the transport header stands in the frame, and how long it is with its payload, on the wire.
+    /// Where the transport header stands in the frame.
     pub(super) transport: u32,
-    pub(super) length: u32,
     /// Where it would begin in the frame.
     pub(super) offset: u32,
     /// Where the payload ends on the wire; [`u32::MAX`] in the first piece of a datagram, which says no end.
@@ -103,8 +102,7 @@ pub(super) enum Carrier {
 }
 
 impl Inside {
-    pub(crate) const NOTHING: Self =
-        Self { carrier: Carrier::None, layers: 0, transport: 0, length: 0, offset: 0, end: 0 };
+    pub(crate) const NOTHING: Self = Self { carrier: Carrier::None, layers: 0, transport: 0, offset: 0, end: 0 };
 }
 
 /// IP version of a packet.
@@ -179,6 +177,13 @@ pub struct Packet {
     pub tcp_flags: u8,
     /// Which piece of a datagram this is.
     pub fragment: Fragment,
+    /// Where this piece stands in its datagram, in units of eight bytes; 0 for whole ones.
+    pub piece_offset: u16,
+    /// The first piece of a datagram ends inside the transport header, or before it: of TCP only the ports and the sequence
+    /// number are known (RFC 1858).
+    pub tiny: bool,
+    /// Bytes behind the IP header, that of the transport included.
+    pub transport_bytes: u32,
     /// The innermost tunnel that it came in.
     pub tunnel: Option<Tunnel>,
     /// Its VNI, key, session, call or TEID, where it has one.
@@ -211,6 +216,9 @@ impl Packet {
         tcp_window: 0,
         tcp_flags: 0,
         fragment: Fragment::Whole,
+        piece_offset: 0,
+        tiny: false,
+        transport_bytes: 0,
         tunnel: None,
         tunnel_id: None,
         carrier: 0,

@@ -143,6 +143,19 @@ fn pieces_of_a_datagram_are_told_apart() {
 }
 
 #[test]
+fn a_first_piece_that_hides_its_header_still_says_whose_it_is() {
+    let mut frame = tcp_v6(&[0; 16]);
+    extension(&mut frame, 44, [0, 0, 0, 1, 0, 0, 0, 9]);
+    frame.truncate(14 + 40 + 8 + 8);
+    frame[18..20].copy_from_slice(&16_u16.to_be_bytes());
+    let packet = ethernet(&frame).unwrap();
+    assert_eq!((packet.src_port, packet.dst_port, packet.tcp_seq, packet.tcp_flags), (443, 50_000, 7, 0));
+    assert_eq!((packet.tiny, packet.payload_bytes, packet.transport_bytes), (true, 0, 8));
+    frame[57] = 0;
+    assert_eq!(ethernet(&frame), Err(Reject::TruncatedTransport), "a whole packet with so little TCP");
+}
+
+#[test]
 fn icmp_puts_type_and_code_where_ports_stand() {
     let mut frame = Vec::new();
     let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([1; 4], [2; 4], 9);

@@ -33,7 +33,7 @@ pub(super) fn parse(transport: Transport<'_>, packet: &mut Packet) -> Result<(),
     packet.tcp_flags = 0;
     packet.payload_bytes = transport.length as u32;
     packet.inside.transport = u32::try_from(transport.at).unwrap_or(u32::MAX);
-    packet.inside.length = transport.length as u32;
+    packet.transport_bytes = transport.length as u32;
     if matches!(packet.fragment, Fragment::Later { .. }) {
         return Ok(());
     }
@@ -71,6 +71,9 @@ fn may_carry(carrier: Carrier, header: usize, transport: Transport<'_>, packet: 
 #[inline]
 fn udp(transport: Transport<'_>, packet: &mut Packet) -> Result<(), Reject> {
     ports(transport, 8, packet)?;
+    if packet.tiny {
+        return Ok(());
+    }
     if is_tunnel_port(packet.src_port)
         || is_tunnel_port(packet.dst_port)
         || looks_like_teredo(transport.captured.get(8..).unwrap_or(&[]), packet.payload_bytes as usize)
@@ -80,9 +83,28 @@ fn udp(transport: Transport<'_>, packet: &mut Packet) -> Result<(), Reject> {
     Ok(())
 }
 
+fn is_first_piece(packet: &Packet) -> bool {
+    matches!(packet.fragment, Fragment::First { .. })
+}
+
+/// The first piece of a datagram that ends inside its transport header: it still says whose the datagram is.
+#[cold]
+fn tiny(transport: Transport<'_>, packet: &mut Packet) -> Result<(), Reject> {
+    let ports = be32(transport.captured, 0).ok_or(Reject::TruncatedTransport)?;
+    packet.src_port = (ports >> 16) as u16;
+    packet.dst_port = ports as u16;
+    packet.payload_bytes = 0;
+    packet.tiny = true;
+    Ok(())
+}
+
 /// RFC 9293 section 3.1.
 #[inline]
 fn tcp(transport: Transport<'_>, packet: &mut Packet) -> Result<(), Reject> {
+    if transport.length < 20 && is_first_piece(packet) {
+        packet.tcp_seq = be32(transport.captured, 4).unwrap_or(0);
+        return tiny(transport, packet);
+    }
     let header: &[u8; 20] = transport.captured.first_chunk().ok_or(Reject::TruncatedTransport)?;
     let length = usize::from(header[12] >> 4) * 4;
     if length < 20 || length > transport.length {
@@ -102,7 +124,7 @@ fn tcp(transport: Transport<'_>, packet: &mut Packet) -> Result<(), Reject> {
 #[inline]
 fn ports(transport: Transport<'_>, header: usize, packet: &mut Packet) -> Result<(), Reject> {
     if transport.length < header {
-        return Err(Reject::MalformedTransport);
+        return if is_first_piece(packet) { tiny(transport, packet) } else { Err(Reject::MalformedTransport) };
     }
     let ports = be32(transport.captured, 0).ok_or(Reject::TruncatedTransport)?;
     packet.src_port = (ports >> 16) as u16;

@@ -183,5 +183,8 @@ impl Engine {
     fn publish(&self) {
         self.counters.flows_started.set(self.table.flows_started());
         self.counters.flows_open.set(self.table.len() as u64);
+        let odd = self.table.odd_fragments();
+        self.counters.overlapping_fragments.set(odd.overlapping);
+        self.counters.tiny_fragments.set(odd.tiny);
     }
 }
