@@ -29,6 +29,13 @@ pub(super) struct KeyedOn {
     pub(super) tunnel: bool,
 }
 
+impl FlowHash {
+    /// The hash itself, for measurements.
+    pub fn value(&self) -> u32 {
+        self.hash
+    }
+}
+
 impl Key {
     /// No key of any packet: what a batch is filled with before there is one.
     const BLANK: Self = Self { ends: [0; 4], ports: 0, tunnel: 0, protocol: 0, kind: 0 };
