@@ -28,7 +28,7 @@ pub(super) enum Letter {
     Inconsistent,
     /// `Q`: SYN together with FIN or RST.
     MultiFlag,
-    /// `X`: the way through tunnels changed more often than is followed.
+    /// `X`: tunnels that were not followed to their end.
     Partial,
     /// `C`: a checksum that was verified and is wrong.
     Corrupt,

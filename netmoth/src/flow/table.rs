@@ -376,8 +376,8 @@ impl FlowTable {
         if !frozen {
             hot.last_tick = tick(now);
         }
-        if packet.carrier != 0 {
-            note_carrier(&mut self.cold[entry as usize], packet.carrier);
+        if packet.carrier != 0 || packet.too_deep {
+            note_tunnels(&mut self.cold[entry as usize], packet);
         }
         if packet.corrupt {
             // What it says may be what was changed: it counts, and nothing follows from it.
@@ -410,18 +410,21 @@ impl FlowTable {
     }
 }
 
-/// Notes that a connection came another way through tunnels than before. As in Zeek (`max_changes_per_connection`), the letter
-/// says that it happens more often than a change of routes would make it.
+/// Notes, once, what was not followed to its end: a connection that comes another way through tunnels again and again, or
+/// one that carries more tunnels than are followed. As in Zeek (`max_changes_per_connection`, `max_depth`).
 #[cold]
-fn note_carrier(cold: &mut Cold, carrier: u16) {
+fn note_tunnels(cold: &mut Cold, packet: &Packet) {
     const FOLLOWED: u8 = 5;
-    if cold.carrier != 0 && cold.carrier != carrier && cold.carrier_changes <= FOLLOWED {
-        cold.carrier_changes += 1;
-        if cold.carrier_changes > FOLLOWED {
+    const NOTED: u8 = u8::MAX;
+    let changed = packet.carrier != cold.carrier && packet.carrier != 0 && cold.carrier != 0;
+    if cold.carrier_changes != NOTED {
+        cold.carrier_changes += u8::from(changed);
+        if cold.carrier_changes > FOLLOWED || packet.too_deep {
+            cold.carrier_changes = NOTED;
             cold.push(Letter::Partial, false);
         }
     }
-    cold.carrier = carrier;
+    cold.carrier = packet.carrier;
 }
 
 /// Milliseconds, wrapping every 49 days: only differences are used.

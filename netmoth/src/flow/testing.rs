@@ -29,6 +29,7 @@ pub(super) fn packet(protocol: u8, from: u8, from_port: u16, to: u8, to_port: u1
         tunnel: None,
         tunnel_id: None,
         carrier: 0,
+        too_deep: false,
         inside: Inside::NOTHING,
         bad_checksum: false,
         corrupt: false,

@@ -295,6 +295,29 @@ fn datagrams_say_who_spoke() {
 }
 
 #[test]
+fn a_connection_that_changes_its_tunnel_again_and_again_says_so_once() {
+    let by = |carrier: u16| Packet { carrier, ..packet(17, 1, 40_000, 2, 9_999) };
+    let history = |ways: &[u16]| only(&ways.iter().map(|way| by(*way)).collect::<Vec<_>>()).history.as_str().to_owned();
+    assert_eq!(history(&[1, 1, 1, 1, 1, 1, 1, 1, 1]), "D");
+    assert_eq!(history(&[1, 2, 1, 2, 1, 2]), "D", "five changes are followed");
+    assert_eq!(history(&[1, 2, 1, 2, 1, 2, 1, 2, 1]), "DX");
+    let deep = Packet { too_deep: true, ..packet(17, 1, 40_000, 2, 9_999) };
+    assert_eq!(only(&[deep, deep]).history.as_str(), "XD", "more tunnels than are followed");
+}
+
+#[test]
+fn what_a_corrupt_packet_says_is_noted_and_not_believed() {
+    let story = |corrupt: bool| {
+        let reset = Packet { corrupt, ..segment((1, 7), (2, 80), RST, 2, 0, 0) };
+        only(&[segment((1, 7), (2, 80), SYN, 1, 0, 0), segment((2, 80), (1, 7), SYN | ACK, 9, 2, 0), reset])
+    };
+    let (heard, ignored) = (story(false), story(true));
+    assert_eq!((heard.conn_state, heard.history.as_str()), (ConnState::Rsto, "ShR"));
+    assert_eq!((ignored.conn_state, ignored.history.as_str()), (ConnState::S1, "ShC"));
+    assert_eq!((ignored.src_packets, heard.src_packets), (2, 2), "it counts all the same");
+}
+
+#[test]
 fn an_echo_and_its_replies_are_one_connection_with_type_and_code_as_ports() {
     let record = only(&[packet(1, 1, 8, 2, 0), packet(1, 2, 0, 1, 0)]);
     assert_eq!((record.src_port, record.dst_port), (8, 0));

@@ -190,6 +190,8 @@ pub struct Packet {
     pub tunnel_id: Option<u32>,
     /// Names the way of tunnels that it came: the same for both directions of a tunnel, 0 outside of tunnels.
     pub carrier: u16,
+    /// It carries a packet in more tunnels than are followed.
+    pub too_deep: bool,
     /// What may be inside of it.
     pub(crate) inside: Inside,
     /// The IPv4 header checksum is wrong (counted, never a reason to drop).
@@ -222,6 +224,7 @@ impl Packet {
         tunnel: None,
         tunnel_id: None,
         carrier: 0,
+        too_deep: false,
         inside: Inside::NOTHING,
         bad_checksum: false,
         corrupt: false,

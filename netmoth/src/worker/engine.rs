@@ -130,6 +130,7 @@ impl Engine {
             let inner = match wire::decapsulate(frame.data, &outer) {
                 Ok(inner) if tunnels < MAX_TUNNELS => inner,
                 Ok(_) => {
+                    self.batch[parsed - 1].packet.too_deep = true;
                     self.counters.tunnelled_not_tracked[Reject::TooManyTunnels as usize].add(1);
                     return parsed;
                 }
