@@ -14,4 +14,5 @@ mod records_land_in_postgresql;
 mod root_is_not_needed;
 mod systemd_is_told;
 mod the_lab_is_what_it_says;
+mod tunnels_are_followed;
 mod users_are_told_what_is_wrong;
