@@ -105,7 +105,6 @@ impl Index {
     }
 
     /// All entries with their hashes, for checks.
-    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.slots.iter().filter(|&&slot| slot != EMPTY).map(|&slot| ((slot >> 32) as u32, slot as u32 - 1))
     }

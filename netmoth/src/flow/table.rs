@@ -1,5 +1,7 @@
 //! The table: finds a packet's connection, books the packet, ends what is over, makes room where there is none.
 
+mod invariants;
+
 use super::config::{FlowConfig, FlowError, Limits};
 use super::direction::is_flipped;
 use super::entry::{Cold, Entry, NO_RTT, fill_ends};

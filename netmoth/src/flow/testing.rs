@@ -73,6 +73,11 @@ impl Bench {
         self.table.advance(at(ms), &mut self.out);
     }
 
+    /// What must hold between two packets.
+    pub(super) fn check(&self) {
+        self.table.check_invariants().unwrap();
+    }
+
     /// Ends everything and gives all records.
     pub(super) fn drain(mut self) -> Vec<FlowRecord> {
         self.table.drain(super::EndReason::Shutdown, &mut self.out);

@@ -46,6 +46,14 @@ struct Link {
     previous: u32,
 }
 
+/// Where an entry is filed, for checks.
+pub(super) struct Filed {
+    pub(super) entry: u32,
+    pub(super) class: Class,
+    /// Slots until it is visited.
+    ahead: u32,
+}
+
 /// The wheels with the links of all entries.
 pub(super) struct Wheels {
     links: Vec<Link>,
@@ -200,5 +208,51 @@ impl Wheels {
             }
         }
         found
+    }
+
+    /// All filed entries, for checks; an error where links, places and bits contradict each other.
+    pub(super) fn filed(&self) -> Result<Vec<Filed>, String> {
+        let mut found = Vec::new();
+        for (word, (bits, heads)) in self.filled.iter().zip(self.heads.as_chunks::<64>().0).enumerate() {
+            // Most are empty. All bits of NONE are set, so that only heads that are all NONE have it in common.
+            if *bits == 0 && heads.iter().fold(NONE, |all, head| all & head) == NONE {
+                continue;
+            }
+            for (bit, &head) in heads.iter().enumerate() {
+                let place = word * 64 + bit;
+                if (bits >> bit & 1 == 1) != (head != NONE) {
+                    return Err(format!("the bit of place {place} does not say whether its list is empty"));
+                }
+                self.walk(place, head, &mut found)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds the entries of one list.
+    fn walk(&self, place: usize, head: u32, found: &mut Vec<Filed>) -> Result<(), String> {
+        let class = Class::from_bits((place / SLOTS as usize) as u8);
+        let ahead = (place as u32).wrapping_sub(self.visited) & (SLOTS - 1);
+        let (mut entry, mut before) = (head, NONE);
+        while entry != NONE {
+            if found.len() == self.links.len() {
+                return Err(format!("the list of place {place} runs in circles, or shares entries with another"));
+            }
+            let link = self.links[entry as usize];
+            if link.previous != before || usize::from(self.places[entry as usize]) != place {
+                return Err(format!("entry {entry} does not know its neighbour or its place {place}"));
+            }
+            found.push(Filed { entry, class, ahead });
+            before = entry;
+            entry = link.next;
+        }
+        Ok(())
+    }
+
+    /// Whether an entry that is due at `due` will be visited in time, for checks: one slot after it is due at the latest;
+    /// where the wheel is behind `now`, or the entry was overdue when it was filed, as soon as the wheel has caught up.
+    pub(super) fn is_in_time(&self, filed: &Filed, due: u32, now: u32) -> bool {
+        let slots_to = |time: u32| (((time >> SHIFT).wrapping_sub(self.visited) << SHIFT) as i32) >> SHIFT;
+        !self.begun || filed.ahead as i32 <= 1.max(slots_to(due).saturating_add(1)).max(slots_to(now))
     }
 }

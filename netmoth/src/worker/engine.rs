@@ -81,6 +81,11 @@ impl Engine {
         self.publish();
     }
 
+    /// The table, for checks.
+    pub fn table(&self) -> &FlowTable {
+        &self.table
+    }
+
     /// Parses frames until there are no more (false), or [`BATCH`] packets: with tunnels, a frame holds several.
     fn parse<'a>(&mut self, frames: &mut impl Iterator<Item = Arrival<'a>>) -> (usize, bool) {
         let (mut parsed, mut received, mut tracked, mut bytes) = (0, 0, 0, 0);
