@@ -2,7 +2,7 @@
 
 mod invariants;
 
-use super::config::{FlowConfig, FlowError, Limits};
+use super::config::{FlowConfig, FlowError, Limits, MAX_TIMEOUT};
 use super::direction::is_flipped;
 use super::entry::{Cold, Entry, NO_RTT, fill_ends};
 use super::fragments::{Fragments, OddFragments};
@@ -28,6 +28,12 @@ const SECOND_CHANCES: u32 = 4;
 /// next calls, so that no poll waits long. It exceeds what a batch can start, so the timers never fall behind for good.
 const VISITS: u32 = 256;
 
+/// Latest start that an identifier tells, in microseconds: 2112. Damaged stamps beyond it leave room for what comes later.
+const LATEST_START: i64 = (1 << 52) - (1 << 40);
+
+/// Milliseconds after which every connection is over, whatever its timeout; see [`FlowTable::tell`].
+const LONGEST_PAUSE: i64 = MAX_TIMEOUT.as_millis() as i64 + 1;
+
 /// The connections of one worker.
 pub struct FlowTable {
     pub(super) entries: Vec<Entry>,
@@ -41,7 +47,9 @@ pub struct FlowTable {
     keyed_on: KeyedOn,
     worker: u8,
     last_id: i64,
-    /// The latest time that the table was told.
+    /// The latest time that the table was told, as it was told, in milliseconds.
+    told: u64,
+    /// That time on the table's own clock, see [`FlowTable::tell`].
     tick: u32,
     started: u64,
     evicted: [u64; Class::ALL.len()],
@@ -74,6 +82,7 @@ impl FlowTable {
             keyed_on: KeyedOn { vlan: config.key_vlan, tunnel: config.key_tunnel },
             worker: config.worker,
             last_id: 0,
+            told: 0,
             tick: 0,
             started: 0,
             evicted: [0; Class::ALL.len()],
@@ -144,8 +153,7 @@ impl FlowTable {
     /// Books a packet. `hash` is what [`FlowTable::hash`] gave for it.
     #[inline]
     pub fn update(&mut self, packet: &Packet, hash: &FlowHash, now: Instant, out: &mut impl RecordSink) {
-        let tick = tick(now);
-        self.tick = tick;
+        let tick = self.tell(now);
         let entries = &self.entries;
         let found = self.index.find(hash.hash, |entry| entries[entry as usize].key == hash.key);
         let entry = match found {
@@ -168,8 +176,7 @@ impl FlowTable {
     /// found by the packet that comes after.
     #[inline]
     pub fn advance(&mut self, now: Instant, out: &mut impl RecordSink) {
-        let tick = tick(now);
-        self.tick = tick;
+        let tick = self.tell(now);
         if !self.wheels.is_due(tick) {
             return;
         }
@@ -192,6 +199,18 @@ impl FlowTable {
                 self.end(entry, reason, out);
             }
         }
+    }
+
+    /// Moves the table's clock to `now`, by no more than [`LONGEST_PAUSE`] at a time. Its milliseconds have 32 bits, and half
+    /// their range, 24 days, tells the past from the future: between captures of different months, or behind a damaged
+    /// stamp, silence would be taken for none.
+    #[inline]
+    fn tell(&mut self, now: Instant) -> u32 {
+        let told = now.mono_ns / 1_000_000;
+        let passed = (told.wrapping_sub(self.told) as i64).clamp(-LONGEST_PAUSE, LONGEST_PAUSE);
+        self.told = told;
+        self.tick = self.tick.wrapping_add(passed as u32);
+        self.tick
     }
 
     /// Ends a connection that has been silent for too long at `tick`; true where it did. Timers, the next packet and the end
@@ -269,7 +288,7 @@ impl FlowTable {
     /// Takes an entry for a new connection.
     fn start(&mut self, packet: &Packet, hash: &FlowHash, now: Instant, out: &mut impl RecordSink) -> u32 {
         if self.free.is_empty() {
-            self.make_room(tick(now), out);
+            self.make_room(self.tick, out);
         }
         let side = usize::from(hash.side);
         let flipped = is_flipped(packet, hash.key.port(side), hash.key.port(1 - side));
@@ -296,7 +315,7 @@ impl FlowTable {
         self.index.insert(hash.hash, entry);
         self.started += 1;
         let hot = &mut self.entries[entry as usize];
-        hot.last_tick = tick(now);
+        hot.last_tick = self.tick;
         hot.set_class(Class::HalfOpen);
         self.file(entry);
         entry
@@ -305,7 +324,7 @@ impl FlowTable {
     /// Positive, ordered by time, different for every connection of every worker: microseconds of the start in the upper
     /// bits, a sequence in three, the worker in eight.
     fn next_id(&mut self, now: Instant) -> i64 {
-        let time = (now.wall_ns.max(0) / 1_000) << 11;
+        let time = (now.wall_ns.max(0) / 1_000).min(LATEST_START) << 11;
         let id = time.max(self.last_id + (1 << 8)) & !0xff;
         self.last_id = id;
         id | i64::from(self.worker)
@@ -366,7 +385,7 @@ impl FlowTable {
         let hot = &mut self.entries[entry as usize];
         if hot.is_empty() {
             hot.start_ns = now.wall_ns;
-            hot.part_tick = tick(now);
+            hot.part_tick = self.tick;
         }
         // Stamps of a file may go back; a record's end never comes before its start.
         hot.last_ns = hot.last_ns.max(now.wall_ns);
@@ -376,7 +395,7 @@ impl FlowTable {
         // does not prolong it (as in Zeek).
         let frozen = hot.key.protocol == TCP && before != Class::Open;
         if !frozen {
-            hot.last_tick = tick(now);
+            hot.last_tick = self.tick;
         }
         if packet.carrier != 0 || packet.too_deep {
             note_tunnels(&mut self.cold[entry as usize], packet);
@@ -399,15 +418,15 @@ impl FlowTable {
         // What has ended stays so, whatever else comes: only a new SYN begins anew (as in Zeek).
         let after = if before == Class::Closed { before } else { class_of(hot) };
         if after != before {
-            self.reclass(entry, after, now);
+            self.reclass(entry, after);
         }
     }
 
-    fn reclass(&mut self, entry: u32, class: Class, now: Instant) {
+    fn reclass(&mut self, entry: u32, class: Class) {
         self.wheels.remove(entry);
         let hot = &mut self.entries[entry as usize];
         hot.set_class(class);
-        hot.last_tick = tick(now);
+        hot.last_tick = self.tick;
         self.file(entry);
     }
 }

@@ -557,3 +557,33 @@ fn a_reset_is_told_by_who_sent_it() {
     assert_eq!((bench.out[0].conn_state, bench.out[0].end_reason), (ConnState::Rstr, EndReason::Rst));
     assert_eq!(bench.out[0].history.as_str(), "ShADr");
 }
+
+#[test]
+fn identifiers_stay_positive_and_different_whatever_the_stamps() {
+    let mut bench = Bench::new(64);
+    let stamps = [i64::MIN, 0, ((1 << 52) - 1) * 1_000, i64::MAX, 1_700_000_000_000_000_000];
+    for (number, wall_ns) in stamps.iter().cycle().take(40).enumerate() {
+        let packet = packet(17, 1, number as u16, 2, 53);
+        let now = crate::time::Instant { wall_ns: *wall_ns, mono_ns: 0 };
+        let hash = bench.table.hash(&packet, now);
+        bench.table.update(&packet, &hash, now, &mut bench.out);
+        bench.check();
+    }
+    assert_eq!(bench.drain().len(), 40);
+}
+
+#[test]
+fn a_month_of_silence_ends_a_connection_as_a_minute_does() {
+    let question = packet(17, 1, 2000, 2, 53);
+    let day = 24 * 3600 * 1000;
+    // Whether the timers find it first or the next packet.
+    for late in [Bench::packet, Bench::late] {
+        let mut bench = Bench::new(16);
+        bench.packet(0, &question);
+        late(&mut bench, 30 * day, &question);
+        bench.table.check_timers().unwrap();
+        bench.advance(60 * day);
+        assert_eq!(bench.out.len(), 2);
+        assert!(bench.out.iter().all(|record| record.end_reason == EndReason::Idle && record.src_packets == 1));
+    }
+}
