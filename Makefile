@@ -28,6 +28,10 @@ test: ## Runs everything that CI runs: formatting, lints, all tests. As root, or
 bench: ## Measures the flow table, the live path beside a loop that only receives, and the stores beside their own tools. As root.
 	cargo bench --locked --package netmoth
 
+.PHONY: fuzz
+fuzz: ## Fuzzes frames, connections and capture files, a minute each (needs a nightly compiler; installs cargo-fuzz).
+	scripts/fuzz.sh
+
 .PHONY: build-ebpf
 build-ebpf: ## Rebuilds the XDP program's committed object from source (installs its tool chain on Debian; root).
 	scripts/build-ebpf.sh

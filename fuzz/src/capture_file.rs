@@ -1,0 +1,77 @@
+//! Any bytes as a capture file: it is read to its end or refused, within bounds.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::rc::Rc;
+
+use netmoth::capture::BATCH;
+use netmoth::capture::file::{CaptureFile, CapturedPacket};
+use netmoth::time::ReplayClock;
+
+/// The smallest record of any format: 16 bytes around an empty packet.
+const SMALLEST: usize = 16;
+
+/// The largest buffer: the largest block that is read at once (16 MiB and its headers), in pieces of 1 MiB.
+const BUFFER: usize = 18 << 20;
+
+/// Bytes that one byte of deflate can become, at most.
+const DEFLATED: usize = 1032;
+
+/// The input as a stream that sees how much room it is offered: the size of the buffer behind it.
+struct Watched {
+    left: io::Cursor<Vec<u8>>,
+    offered: Rc<Cell<usize>>,
+}
+
+impl Read for Watched {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.offered.set(self.offered.get().max(room.len()));
+        self.left.read(room)
+    }
+}
+
+/// Reads `input` as `netmoth read` does.
+pub fn capture_file(input: &[u8]) {
+    let offered = Rc::new(Cell::new(0));
+    let reader = Watched { left: io::Cursor::new(input.to_vec()), offered: Rc::clone(&offered) };
+    if let Ok(mut file) = CaptureFile::from_reader("input".into(), Box::new(reader)) {
+        let packets = read_to_the_end(&mut file);
+        let unpacked = if input.starts_with(&[0x1f, 0x8b]) { input.len() * DEFLATED } else { input.len() };
+        assert!(packets <= unpacked / SMALLEST, "{packets} packets out of {} bytes", input.len());
+    }
+    assert!(offered.get() <= BUFFER, "a buffer of {} bytes for {}", offered.get(), input.len());
+}
+
+/// Packets of the file. Every call hands over a batch or says that it was the last: that is why this ends.
+fn read_to_the_end(file: &mut CaptureFile) -> usize {
+    let (mut clock, mut last_ns) = (ReplayClock::default(), 0);
+    let mut packets = 0;
+    loop {
+        let mut batch = 0;
+        let more = file.next_batch(|captured| {
+            batch = captured.len();
+            last_ns = look_at(captured, &mut clock, last_ns);
+        });
+        assert!(batch <= BATCH, "{batch} packets in a batch");
+        packets += batch;
+        assert_eq!(file.packets(), packets as u64);
+        match more {
+            Ok(true) => assert!(batch > 0, "a call that brings nothing says so"),
+            Ok(false) | Err(_) => break,
+        }
+    }
+    // What has ended stays so.
+    assert!(!matches!(file.next_batch(|_| panic!("packets behind the end")), Ok(true)));
+    packets
+}
+
+/// Checks the packets of a batch. Gives the monotonic time of the last one; `last_ns` is that of the one before the batch.
+fn look_at(captured: &[CapturedPacket<'_>], clock: &mut ReplayClock, mut last_ns: u64) -> u64 {
+    for packet in captured {
+        assert!(packet.data.len() as u64 <= u64::from(packet.wire_len), "captured more than there was");
+        let now_ns = clock.at(packet.wall_ns).mono_ns;
+        assert!(now_ns >= last_ns, "the clock goes back");
+        last_ns = now_ns;
+    }
+    last_ns
+}
