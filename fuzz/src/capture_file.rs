@@ -35,21 +35,23 @@ pub fn capture_file(input: &[u8]) {
     let offered = Rc::new(Cell::new(0));
     let reader = Watched { left: io::Cursor::new(input.to_vec()), offered: Rc::clone(&offered) };
     if let Ok(mut file) = CaptureFile::from_reader("input".into(), Box::new(reader)) {
-        let packets = read_to_the_end(&mut file);
+        let (packets, bytes) = read_to_the_end(&mut file);
         let unpacked = if input.starts_with(&[0x1f, 0x8b]) { input.len() * DEFLATED } else { input.len() };
-        assert!(packets <= unpacked / SMALLEST, "{packets} packets out of {} bytes", input.len());
+        let least = packets * SMALLEST + bytes;
+        assert!(least <= unpacked, "{packets} packets with {bytes} bytes out of {}", input.len());
     }
     assert!(offered.get() <= BUFFER, "a buffer of {} bytes for {}", offered.get(), input.len());
 }
 
-/// Packets of the file. Every call hands over a batch or says that it was the last: that is why this ends.
-fn read_to_the_end(file: &mut CaptureFile) -> usize {
+/// Packets of the file and their bytes. Every call hands over a batch or says that it was the last: that is why this ends.
+fn read_to_the_end(file: &mut CaptureFile) -> (usize, usize) {
     let (mut clock, mut last_ns) = (ReplayClock::default(), 0);
-    let mut packets = 0;
+    let (mut packets, mut bytes) = (0, 0);
     loop {
         let mut batch = 0;
         let more = file.next_batch(|captured| {
             batch = captured.len();
+            bytes += captured.iter().map(|packet| packet.data.len()).sum::<usize>();
             last_ns = look_at(captured, &mut clock, last_ns);
         });
         assert!(batch <= BATCH, "{batch} packets in a batch");
@@ -62,7 +64,7 @@ fn read_to_the_end(file: &mut CaptureFile) -> usize {
     }
     // What has ended stays so.
     assert!(!matches!(file.next_batch(|_| panic!("packets behind the end")), Ok(true)));
-    packets
+    (packets, bytes)
 }
 
 /// Checks the packets of a batch. Gives the monotonic time of the last one; `last_ns` is that of the one before the batch.
