@@ -119,6 +119,9 @@ fn stories() -> Vec<(&'static str, u8, Vec<Step>)> {
     let gaps =
         vec![segment(0, ACK, 5, 1, 8), segment(0, ACK, 3, 1, 8), segment(1, ACK, 9, 7, 0x80), segment(0, ACK, 3, 1, 8)];
     let parts = (0..24).map(|i| Step { pause: 2 << 5 | 3, ..datagram(i & 1) });
+    let back = (0..12).map(|i| Step { pause: if i & 2 == 0 { 5 } else { 3 } << 5 | i, ..datagram(i & 1) });
+    let wild = (0..24).map(|i| Step { pause: i << 5 | i, ..segment(i & 1, ACK, i & 7, 1, 8) });
+    let wrapped = (0..36).map(|i| Step { wrapping: i / 2, ends: (i & 1) << 4 | 0b1001 | i << 5, ..datagram(0) });
     vec![
         ("closed", 2, closed.concat()),
         ("reset_and_again", 2 | 32, reset.concat()),
@@ -127,25 +130,11 @@ fn stories() -> Vec<(&'static str, u8, Vec<Step>)> {
         ("gaps", 2, [handshake(), gaps].concat()),
         ("parts", 2 | 8, parts.collect()),
         ("silence", 1 | 16, (0..8).flat_map(|i| [datagram(i & 1), wait(4 << 5 | (4 * i))]).collect()),
-        (
-            "stamps_go_back",
-            3,
-            (0..12)
-                .map(|i| Step { pause: if i & 2 == 0 { 5 << 5 | i } else { 3 << 5 | i }, ..datagram(i & 1) })
-                .collect(),
-        ),
-        (
-            "wild_clock",
-            3 | 64,
-            (0..24).map(|i| Step { pause: i << 5 | i, ..segment(i & 1, ACK, i & 7, 1, 8) }).collect(),
-        ),
+        ("stamps_go_back", 3, back.collect()),
+        ("wild_clock", 3 | 64, wild.collect()),
         ("pieces", 2, pieces()),
         ("echoes", 2, echoes()),
-        (
-            "every_wrapping",
-            3,
-            (0..36).map(|i| Step { wrapping: i / 2, ends: (i & 1) << 4 | 0b1001 | i << 5, ..datagram(0) }).collect(),
-        ),
+        ("every_wrapping", 3, wrapped.collect()),
     ]
 }
 
