@@ -250,9 +250,9 @@ impl Wheels {
     }
 
     /// Whether an entry that is due at `due` will be visited in time, for checks: one slot after it is due at the latest;
-    /// where the wheel is behind `now`, or the entry was overdue when it was filed, as soon as the wheel has caught up.
+    /// where the wheel is behind `now`, as soon as it has caught up. So a wheel that is not behind holds nothing overdue.
     pub(super) fn is_in_time(&self, filed: &Filed, due: u32, now: u32) -> bool {
         let slots_to = |time: u32| (((time >> SHIFT).wrapping_sub(self.visited) << SHIFT) as i32) >> SHIFT;
-        !self.begun || filed.ahead as i32 <= 1.max(slots_to(due).saturating_add(1)).max(slots_to(now))
+        !self.begun || filed.ahead as i32 <= slots_to(now).max(slots_to(due).saturating_add(1))
     }
 }
