@@ -29,7 +29,11 @@ seconds=60
 targets=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --seconds) seconds=${2:?"--seconds needs a number"}; shift 2 ;;
+        --seconds)
+            seconds=${2:-}
+            [[ $seconds =~ ^[1-9][0-9]*$ ]] || { say "--seconds needs a number"; exit 2; }
+            shift 2
+            ;;
         -*) say "usage: fuzz.sh [--seconds N] [TARGET...]"; exit 2 ;;
         *) longest "$1" >/dev/null; targets+=("$1"); shift ;;
     esac
@@ -77,7 +81,7 @@ done
 for target in ${crashed[@]+"${crashed[@]}"}; do
     say ""
     say "$target failed:"
-    grep -aE "panicked at|^thread|ERROR:|SUMMARY:|Test unit written" -A 1 "$logs/$target" | tail -20 >&2 || tail -20 "$logs/$target" >&2
+    grep -a --no-group-separator -E "panicked at|^thread|ERROR:|SUMMARY:|Test unit written" -A 1 "$logs/$target" | tail -20 >&2 || tail -20 "$logs/$target" >&2
     input=$(sed -n 's/.*Test unit written to //p' "$logs/$target" | tail -1)
     if [ -n "$input" ]; then
         say "again:    cargo +nightly fuzz run --sanitizer $sanitizer $target ${input#"$PWD/"}"
