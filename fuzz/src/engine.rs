@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use netmoth::flow::{EndReason, FlowConfig, FlowRecord};
 use netmoth::metrics::{WorkerCounters, WorkerTotals};
+use netmoth::wire::MAX_TUNNELS;
 use netmoth::worker::{Arrival, Engine};
 
 /// Packets that were booked on connections: what the records must add up to.
 fn booked(totals: &WorkerTotals) -> u64 {
-    totals.tracked
+    totals.tracked + totals.tunnelled
 }
 
 /// The engine with its counters and everything that it has emitted.
@@ -34,6 +35,7 @@ impl Bench {
         let totals = self.counters.snapshot();
         assert_eq!(totals.frames, self.given, "every frame is counted");
         assert_eq!(totals.frames, totals.tracked + totals.not_tracked_sum(), "every frame has one fate");
+        assert!(totals.tunnelled <= totals.tracked * MAX_TUNNELS as u64, "only what is tracked carries packets");
     }
 
     /// Ends what is due at `now`.

@@ -2,27 +2,24 @@
 
 use netmoth::flow::FlowConfig;
 use netmoth::time::Instant;
-use netmoth::wire::{self, LinkType};
+use netmoth::wire::{self, LinkType, MAX_LAYERS};
 use netmoth::worker::Arrival;
 
 use super::engine::Bench;
 
-/// Link types by the number in an input's first byte; one more stands for a link layer that is not parsed.
-pub(super) const LINKS: [LinkType; 7] = [
-    LinkType::Ethernet,
-    LinkType::RawIp,
-    LinkType::LinuxCooked,
-    LinkType::LinuxCooked2,
-    LinkType::BsdLoopback,
-    LinkType::Ppp,
-    LinkType::CiscoHdlc,
-];
+/// The longest IP packet that a header can announce; a piece of a datagram carries packets that end beyond its frame.
+const LONGEST: u32 = 65_535 + 40;
+
+/// The link type that a byte stands for; one byte stands for a link layer that is not parsed.
+pub(super) fn link_type(byte: u8) -> Option<LinkType> {
+    LinkType::ALL.get(usize::from(byte) % (LinkType::ALL.len() + 1)).copied()
+}
 
 /// Takes one frame: a byte for the link type, one for what the frame's length on the wire exceeds that of what was
 /// captured of it, the frame.
 pub fn frame(input: &[u8]) {
     let [link, excess, data @ ..] = input else { return };
-    let link = LINKS.get(usize::from(*link) % (LINKS.len() + 1)).copied();
+    let link = link_type(*link);
     let wire_len = wire_len(data.len() as u32, *excess);
     let parsed = link.is_some_and(|link| parse(link, data, wire_len));
     let mut bench = Bench::new(&FlowConfig::new(4, [1, 2]));
@@ -47,10 +44,21 @@ fn wire_len(captured: u32, excess: u8) -> u32 {
     }
 }
 
-/// Whether the frame is read; what is read of it must be possible.
+/// Whether the frame is read; what is read of it, and of what it carries, must be possible.
 fn parse(link: LinkType, data: &[u8], wire_len: u32) -> bool {
-    let Ok(packet) = wire::parse(link, data, wire_len) else { return false };
-    assert!(packet.payload_bytes <= packet.ip_bytes, "payload is part of the packet: {packet:?}");
+    let Ok(mut packet) = wire::parse(link, data, wire_len) else { return false };
     assert!(packet.ip_bytes <= wire_len, "the packet is part of the frame of {wire_len} bytes: {packet:?}");
-    true
+    let mut tunnels = 0;
+    loop {
+        assert!(packet.payload_bytes <= packet.ip_bytes, "payload is part of the packet: {packet:?}");
+        assert!(packet.ip_bytes <= wire_len.max(LONGEST), "more bytes than a frame of {wire_len} carries: {packet:?}");
+        if !packet.may_be_a_tunnel() {
+            return true;
+        }
+        let Ok(inner) = wire::decapsulate(data, &packet) else { return true };
+        assert!(inner.tunnel.is_some(), "it came in a tunnel: {inner:?}");
+        tunnels += 1;
+        assert!(tunnels <= MAX_LAYERS, "tunnels end: {inner:?}");
+        packet = inner;
+    }
 }

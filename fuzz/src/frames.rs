@@ -18,6 +18,7 @@ const VXLAN: u16 = 4789;
 const GENEVE: u16 = 6081;
 const GTP_U: u16 = 2152;
 const TEREDO: u16 = 3544;
+const AYIYA: u16 = 5072;
 
 /// The two ends of a packet: a small number each, the last byte of an address.
 #[derive(Clone, Copy)]
@@ -51,16 +52,20 @@ pub(super) enum Wrapping {
     Geneve,
     GtpU,
     Teredo,
+    Erspan,
+    Ayiya,
     RawIp,
     LinuxCooked,
     LinuxCooked2,
     BsdLoopback,
     Ppp,
     CiscoHdlc,
+    Wifi,
+    Radiotap,
 }
 
 impl Wrapping {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Ethernet,
         Self::Vlan,
         Self::QinQ,
@@ -73,12 +78,16 @@ impl Wrapping {
         Self::Geneve,
         Self::GtpU,
         Self::Teredo,
+        Self::Erspan,
+        Self::Ayiya,
         Self::RawIp,
         Self::LinuxCooked,
         Self::LinuxCooked2,
         Self::BsdLoopback,
         Self::Ppp,
         Self::CiscoHdlc,
+        Self::Wifi,
+        Self::Radiotap,
     ];
 
     /// The link type of the frame.
@@ -90,6 +99,8 @@ impl Wrapping {
             Self::BsdLoopback => LinkType::BsdLoopback,
             Self::Ppp => LinkType::Ppp,
             Self::CiscoHdlc => LinkType::CiscoHdlc,
+            Self::Wifi => LinkType::Ieee80211,
+            Self::Radiotap => LinkType::Radiotap,
             _ => LinkType::Ethernet,
         }
     }
@@ -120,6 +131,9 @@ impl Wrapping {
             Self::BsdLoopback => [&[if v6 { 30 } else { 2 }, 0, 0, 0], packet].concat(),
             Self::Ppp => [&[0xff, 3, 0, if v6 { 0x57 } else { 0x21 }], packet].concat(),
             Self::CiscoHdlc => [&[0x0f, 0], ethertype.as_slice(), packet].concat(),
+            Self::Wifi => wifi(packet, ethertype),
+            // Without a field before the frame.
+            Self::Radiotap => [&[0, 0, 8, 0, 0, 0, 0, 0], wifi(packet, ethertype).as_slice()].concat(),
             _ => ethernet(&[0x08, 0x00], &self.tunnelled(packet, &ethertype, id)),
         }
     }
@@ -136,6 +150,16 @@ impl Wrapping {
                 let header = [0x20, 0, ethertype[0], ethertype[1], 0, 0, 0, id];
                 ip(ends, GRE, &[], &[header.as_slice(), packet].concat())
             }
+            // Type II (draft-foschiano-erspan).
+            Self::Erspan => {
+                let header = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, id, 0, 0, 0, 0];
+                ip(ends, GRE, &[], &[header.as_slice(), &inner_ethernet].concat())
+            }
+            // An identity of 16 bytes, a signature of 20, to be forwarded (draft-massar-v6ops-ayiya).
+            Self::Ayiya => {
+                let header = [[0x41, 0x52, 1, if ethertype[0] == 0x86 { 41 } else { 4 }].as_slice(), &[0; 40]].concat();
+                over_udp(AYIYA, &header, packet)
+            }
             Self::Vxlan => over_udp(VXLAN, &[8, 0, 0, 0, 0, 0, id, 0], &inner_ethernet),
             // One option of four bytes (RFC 8926).
             Self::Geneve => over_udp(GENEVE, &[2, 0, 0x65, 0x58, 0, 0, id, 0, 1, 2, 3, 1, 9, 9, 9, 9], &inner_ethernet),
@@ -148,6 +172,11 @@ impl Wrapping {
             _ => ip(ends, if ethertype[0] == 0x86 { 41 } else { IP_IN_IP }, &[], packet),
         }
     }
+}
+
+/// A data frame of IEEE 802.11 to an access point.
+fn wifi(packet: &[u8], ethertype: [u8; 2]) -> Vec<u8> {
+    [&[8, 1], [2; 22].as_slice(), &[0xaa, 0xaa, 3, 0, 0, 0], &ethertype, packet].concat()
 }
 
 /// A PPPoE session's frame (RFC 2516).

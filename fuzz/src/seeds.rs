@@ -2,7 +2,8 @@
 //! happens to connections, one file for each format. `NETMOTH_WRITE_SEEDS=1 cargo test --test fuzz_regressions` writes them
 //! into `fuzz/seeds`.
 
-use super::frame::LINKS;
+use netmoth::wire::LinkType;
+
 use super::frames::{self, Ends, ICMP, ICMPV6, SCTP, Segment, TCP, UDP, Wrapping};
 use super::story::{Step, What};
 
@@ -71,7 +72,7 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
 fn frame_inputs() -> Vec<(String, Vec<u8>)> {
     let mut inputs = Vec::new();
     let mut add = |name: String, wrapping: Wrapping, packet: &[u8], excess: u8| {
-        let link = LINKS.iter().position(|link| *link == wrapping.link()).unwrap_or(0) as u8;
+        let link = LinkType::ALL.iter().position(|link| *link == wrapping.link()).unwrap_or(0) as u8;
         inputs.push((name, [vec![link, excess], wrapping.around(packet, 5)].concat()));
     };
     for (name, packet) in packets() {
@@ -121,7 +122,7 @@ fn stories() -> Vec<(&'static str, u8, Vec<Step>)> {
     let parts = (0..24).map(|i| Step { pause: 2 << 5 | 3, ..datagram(i & 1) });
     let back = (0..12).map(|i| Step { pause: if i & 2 == 0 { 5 } else { 3 } << 5 | i, ..datagram(i & 1) });
     let wild = (0..24).map(|i| Step { pause: i << 5 | i, ..segment(i & 1, ACK, i & 7, 1, 8) });
-    let wrapped = (0..36).map(|i| Step { wrapping: i / 2, ends: (i & 1) << 4 | 0b1001 | i << 5, ..datagram(0) });
+    let wrapped = (0..44).map(|i| Step { wrapping: i / 2, ends: (i & 1) << 4 | 0b1001 | i << 5, ..datagram(0) });
     vec![
         ("closed", 2, closed.concat()),
         ("reset_and_again", 2 | 32, reset.concat()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use netmoth::flow::FlowConfig;
 use netmoth::wire::LinkType;
 
-use super::frame::LINKS;
+use super::frame::link_type;
 use super::frames::{self, Ends, ICMP, ICMPV6, SCTP, Segment, TCP, UDP, Wrapping};
 
 /// What is in the second byte's low half.
@@ -125,7 +125,7 @@ impl Step {
         if self.what() == What::Raw {
             let (raw, behind) = rest.split_at(rest.len().min(usize::from(self.length)));
             *rest = behind;
-            return (LINKS.get(usize::from(self.wrapping) % (LINKS.len() + 1)).copied(), raw.to_vec());
+            return (link_type(self.wrapping), raw.to_vec());
         }
         let wrapping = Wrapping::ALL[usize::from(self.wrapping) % Wrapping::ALL.len()];
         (Some(wrapping.link()), wrapping.around(&self.packet(), self.ends >> 5))
@@ -180,6 +180,9 @@ impl Settings {
     pub(super) fn new(byte: u8) -> Self {
         let mut flow = FlowConfig::new([1, 3, 16, 64][usize::from(byte & 3)], [3, 4]);
         flow.key_vlan = byte & 4 == 0;
+        flow.key_tunnel = byte & 4 == 0;
+        // Stories carry no checksums, so that nothing but TCP's counters is left where they are verified.
+        flow.verify_checksums = byte & 0x88 == 0x88;
         flow.worker = byte;
         if byte & 8 != 0 {
             flow.active_timeout = Duration::from_millis(500);
