@@ -2,7 +2,7 @@
 
 use netmoth::flow::FlowConfig;
 use netmoth::time::Instant;
-use netmoth::wire::{self, LinkType, MAX_LAYERS};
+use netmoth::wire::{self, Fragment, LinkType, MAX_LAYERS};
 use netmoth::worker::Arrival;
 
 use super::engine::Bench;
@@ -57,6 +57,8 @@ fn parse(link: LinkType, data: &[u8], wire_len: u32) -> bool {
         }
         let Ok(inner) = wire::decapsulate(data, &packet) else { return true };
         assert!(inner.tunnel.is_some(), "it came in a tunnel: {inner:?}");
+        let fits = inner.ip_bytes <= packet.payload_bytes || packet.fragment != Fragment::Whole;
+        assert!(fits, "what is carried is part of what carries it: {inner:?} in {packet:?}");
         tunnels += 1;
         assert!(tunnels <= MAX_LAYERS, "tunnels end: {inner:?}");
         packet = inner;
