@@ -3,8 +3,8 @@
 
 Compared are packets and IP bytes of TCP and UDP, each way of every conversation. A conversation is a protocol and two
 endpoints; VLANs and tunnels are not told apart, and netmoth's records of the same endpoints are added up. Every TCP or
-UDP header counts with the IP header right before it, so that a frame of a UDP tunnel counts as two packets. What an ICMP
-error quotes is no traffic. A later piece of a datagram counts where its first piece went, within two seconds.
+UDP header counts with the IP header right before it, so that a frame of a UDP tunnel counts as two packets. What an
+ICMP error quotes is no traffic. A later piece of a datagram counts where its first piece went, within two seconds.
 
 Prints a line for each conversation that differs, and a table. Exit status: 0 where every difference is explained, 1
 where one is not, 2 for wrong usage or a tool that fails.

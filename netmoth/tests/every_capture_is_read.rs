@@ -1,36 +1,17 @@
 //! `netmoth read` takes every capture of a collection: valid JSON, exit status 0, and each packet either in a record or
 //! counted as not tracked; and the Community IDs of the specification's own captures.
 //!
-//! The captures are other projects' and not part of this repository: a folder `shared` beside it, or the one that
-//! `NETMOTH_SHARED` names. Where there is none, these tests say so and skip.
+//! Where there are no captures, these tests skip.
 
-use std::path::{Path, PathBuf};
+#[path = "support/captures.rs"]
+mod captures;
+
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-/// The folder with the captures, or None with a message.
-#[expect(clippy::print_stderr, reason = "a test that skips says so")]
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let folder = std::env::var_os("NETMOTH_SHARED").map_or(beside, PathBuf::from);
-    if folder.join("captures").is_dir() && folder.join("conformance").is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: no captures in {} (NETMOTH_SHARED names another folder)", folder.display());
-    None
-}
-
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            files(&path, found);
-        } else if path.extension().is_some_and(|e| e == "pcap" || e == "pcapng") {
-            found.push(path);
-        }
-    }
-}
+use captures::{files, shared};
 
 /// Records and the machine-readable summary of one file.
 fn read(file: &Path, more: &[&str]) -> (Vec<Value>, Value) {
