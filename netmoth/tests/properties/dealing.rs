@@ -92,26 +92,36 @@ fn ethernet_frames(path: &Path) -> Option<Vec<(Vec<u8>, u32, Instant)>> {
     ethernet.then_some(frames)
 }
 
+/// Captures in which some connection is split between workers, and why. The program neither looks into tunnels nor through
+/// what it doesn't know between Ethernet and IP.
+const SPLIT: [(&str, &str); 3] = [
+    ("cisco-fabric-path.pcap", "each packet is there twice, behind Ethernet and behind FabricPath"),
+    ("syslog.pcap", "packets that come out of one tunnel and go on in another, captured in both"),
+    ("tunnels_Teredo.pcap", "an echo goes to the Teredo server, and its reply comes from a relay"),
+];
+
 #[test]
 fn dealing_the_frames_of_every_capture_changes_no_record() {
     let Some(shared) = shared() else { return };
     let mut all = Vec::new();
     files(&shared, &mut all);
-    let (mut compared, mut differing) = (0, Vec::new());
+    let (mut compared, mut wrong) = (0, Vec::new());
     for path in all {
         let Some(frames) = ethernet_frames(&path) else { continue };
         let arrivals: Vec<_> =
             frames.iter().map(|(data, wire_len, at)| Arrival { wire_len: *wire_len, ..arrival(data, *at) }).collect();
         compared += 1;
-        for (workers, seed) in [(2, [1, 2]), (2, [3, 4]), (3, [5, 6]), (4, [7, 8])] {
-            let (one, several) = (multiset(&dealt(&arrivals, 1, seed)), multiset(&dealt(&arrivals, workers, seed)));
-            if one != several {
-                differing.push(format!("{} with {workers} workers: {}", path.display(), difference(&one, &several)));
-                break;
-            }
+        let one = multiset(&dealt(&arrivals, 1, [0, 0]));
+        let hands = (2..=4).flat_map(|workers| (0..4).map(move |seed| (workers, [seed, 7])));
+        let several =
+            hands.map(|(workers, seed)| multiset(&dealt(&arrivals, workers, seed))).find(|several| *several != one);
+        match (several, SPLIT.iter().find(|(name, _)| path.ends_with(name))) {
+            (Some(several), None) => wrong.push(format!("{}:{}", path.display(), difference(&one, &several))),
+            (None, Some((name, why))) => wrong.push(format!("{name} is no longer split, though {why}")),
+            _ => {}
         }
     }
-    assert!(differing.is_empty(), "{} of {compared}:\n{}", differing.len(), differing.join("\n"));
+    assert!(wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(compared > 100, "{compared} captures");
 }
 
