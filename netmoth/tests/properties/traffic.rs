@@ -11,6 +11,9 @@ use netmoth::wire::tcp_flags::{ACK, FIN, PSH, RST, SYN};
 use proptest::prelude::*;
 use proptest::sample::select;
 
+/// The port at which tunnels end.
+pub(crate) const VXLAN: u16 = 4789;
+
 /// One end of a story. Its number makes its addresses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
@@ -52,6 +55,8 @@ pub(crate) struct Story {
     pub(crate) server: End,
     six: bool,
     tags: Vec<u16>,
+    /// The two talk through a tunnel (VXLAN), whose ends are theirs alone.
+    tunnelled: bool,
     start_ms: u64,
     steps: Vec<Step>,
 }
@@ -102,6 +107,7 @@ pub(crate) fn frames(stories: &[Story]) -> Vec<Frame> {
 struct Setting {
     six: bool,
     tags: Vec<u16>,
+    tunnelled: bool,
     start_ms: u64,
     /// The ports of client and server; None is one that nobody is registered for.
     ports: (Option<u16>, Option<u16>),
@@ -116,10 +122,13 @@ fn setting(limits: Limits) -> impl Strategy<Value = Setting> {
         prop_oneof![8 - registered => Just(None), registered => select(&SERVERS[..]).prop_map(Some)]
     };
     let gap = prop_oneof![30 => 0u64..3, 3 => 10u64..100, 1 => 500u64..4_000].prop_map(|steps| steps * 100);
-    (any::<bool>(), tags, 0u64..5, port(1), port(6), proptest::collection::vec(gap, 8)).prop_map(
-        |(six, tags, start, client, server, gaps_ms)| Setting {
+    let tunnelled = proptest::bool::weighted(0.2);
+    let gaps = proptest::collection::vec(gap, 8);
+    (any::<bool>(), tags, tunnelled, 0u64..5, port(1), port(6), gaps).prop_map(
+        |(six, tags, tunnelled, start, client, server, gaps_ms)| Setting {
             six,
             tags,
+            tunnelled,
             start_ms: start * 100,
             ports: (client, server),
             gaps_ms,
@@ -128,18 +137,22 @@ fn setting(limits: Limits) -> impl Strategy<Value = Setting> {
 }
 
 impl Setting {
-    /// A story whose ends are nobody else's: a client with a registered port, or without any, has a host of its own, the
-    /// others share three and differ in their ports.
+    /// A story whose ends are nobody else's: a client with a registered port, or without any, has a host of its own, and so
+    /// have both ends of a tunnel; the others share three and differ in their ports.
     fn story(self, number: u16, steps: Vec<(bool, Message)>) -> Story {
-        let own_host = self.ports.0.is_some() || steps.iter().any(|(_, message)| matches!(message, Message::Echo));
+        let own_host = self.tunnelled
+            || self.ports.0.is_some()
+            || steps.iter().any(|(_, message)| matches!(message, Message::Echo));
         let client = End {
             host: if own_host { 100 + number } else { 1 + number % 3 },
             port: self.ports.0.unwrap_or(40_000 + number),
         };
-        let server = End { host: 50 + number % 2, port: self.ports.1.unwrap_or(33_000) };
+        let server_host = if self.tunnelled { 150 + number } else { 50 + number % 2 };
+        let server = End { host: server_host, port: self.ports.1.unwrap_or(33_000) };
         let steps = steps.into_iter().zip(self.gaps_ms.into_iter().cycle());
         let steps = steps.map(|((from_client, message), gap_ms)| Step { gap_ms, from_client, message }).collect();
-        Story { client, server, six: self.six, tags: self.tags, start_ms: self.start_ms, steps }
+        let Self { six, tags, tunnelled, start_ms, .. } = self;
+        Story { client, server, six, tags, tunnelled, start_ms, steps }
     }
 }
 
@@ -304,7 +317,12 @@ impl Story {
         for (index, piece) in transport.chunks(size).enumerate() {
             let last = (index + 1) * size >= transport.len();
             let place = (!whole).then_some(Place { id, offset: index * size, last });
-            frames.push(self.frame(from.host, to.host, protocol, piece, place));
+            let frame = self.frame(from.host, to.host, protocol, piece, place);
+            frames.push(if self.tunnelled {
+                in_vxlan(from.host, to.host, if step.from_client { 50_000 } else { 51_000 }, &frame)
+            } else {
+                frame
+            });
         }
         if overtaken {
             frames.rotate_right(1);
@@ -342,6 +360,19 @@ impl Story {
         frame.extend(transport);
         frame
     }
+}
+
+/// The frame as the tunnel carries it between the hosts of its ends; each of them sends from a `port` of its own choice.
+fn in_vxlan(from: u16, to: u16, port: u16, frame: &[u8]) -> Vec<u8> {
+    const TUNNEL_ENDS: u16 = 1_000;
+    let (from, to) = (from + TUNNEL_ENDS, to + TUNNEL_ENDS);
+    let inside = [&[8, 0, 0, 0, 0, 0, 99, 0], frame].concat();
+    let transport = [&datagram(port, VXLAN, inside.len())[..UdpHeader::LEN], &inside].concat();
+    let mut outer = Vec::new();
+    let ether_type = EtherType::IPV4;
+    Ethernet2Header { source: station(from), destination: station(to), ether_type }.write(&mut outer).unwrap();
+    ipv4(&mut outer, from, to, 17, transport.len(), None);
+    [outer, transport].concat()
 }
 
 /// Which piece of a datagram something is.
