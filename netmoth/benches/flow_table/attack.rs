@@ -90,15 +90,12 @@ pub(crate) fn collisions() {
         .collect();
     assert_eq!(crafted.len(), KEYS);
     let random: Vec<u32> = (0..KEYS as u32).map(|n| n.wrapping_mul(0x9e37_79b9) >> 8).collect();
-    let mut rounds = [[0.0; ROUNDS]; 2];
-    for round in 0..ROUNDS {
-        rounds[0][round] = visit(SECRET, &random);
-        rounds[1][round] = visit(SECRET, &crafted);
-    }
-    let [random, secret] = rounds.map(|mut round| {
-        round.sort_by(f64::total_cmp);
-        round[ROUNDS / 2]
-    });
+    let mut rounds: [[f64; 2]; ROUNDS] = std::array::from_fn(|_| [visit(SECRET, &random), visit(SECRET, &crafted)]);
+    let mut median = |side: usize| {
+        rounds.sort_by(|a, b| a[side].total_cmp(&b[side]));
+        rounds[ROUNDS / 2][side]
+    };
+    let (random, secret) = (median(0), median(1));
     let guessed = visit(GUESS, &crafted);
     println!(
         "\n{KEYS} keys crafted to collide under a guessed secret (ns/packet, medians of {ROUNDS} interleaved runs)"

@@ -13,7 +13,7 @@ use crate::capture::{AttachPreference, CaptureConfig, random};
 use crate::config::{Config, FrameSize, XdpModeKey};
 use crate::flow::{FlowConfig, Timeouts};
 use crate::sensor::{self, SensorConfig};
-use crate::sink::WriterConfig;
+use crate::sink::{SpoolConfig, WriterConfig, state_folder};
 
 /// Capture on an interface until SIGTERM or Ctrl-C, then store what is left and print a summary
 ///
@@ -45,6 +45,7 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     writer.community_id_seed = config.community_id_seed;
     writer.flush_interval = Duration::from_millis(config.writer.flush_interval_ms);
     writer.max_waiting_records = config.writer.max_waiting_records;
+    writer.spool = spool(&config);
     let flow = flow(&config, config.max_flows.div_ceil(capture.workers as u32));
     let status_interval = Duration::from_secs(config.status_interval);
     let summary = sensor::run(SensorConfig { capture, flow, writer, status_interval })?;
@@ -79,6 +80,12 @@ pub(super) fn capture(config: &Config, interface: String) -> CaptureConfig {
         },
         ring_size: config.ring_size,
     }
+}
+
+/// Where records wait on disk, unless the configuration wants no such place.
+pub(super) fn spool(config: &Config) -> Option<SpoolConfig> {
+    let path = config.spool.path.as_ref().map_or_else(|| state_folder().join("spool"), PathBuf::from);
+    (config.spool.max_bytes > 0).then_some(SpoolConfig { path, max_bytes: config.spool.max_bytes })
 }
 
 /// The flow table of one worker.

@@ -59,6 +59,8 @@ pub struct Config {
     pub sensor: Option<String>,
     /// How records are written.
     pub writer: WriterSection,
+    /// Where records wait on disk.
+    pub spool: SpoolSection,
     /// Seed of the Community ID.
     pub community_id_seed: u16,
     /// Seconds between status lines; 0 for none.
@@ -93,6 +95,7 @@ impl Default for Config {
             verify_checksums: false,
             sensor: None,
             writer: WriterSection::default(),
+            spool: SpoolSection::default(),
             community_id_seed: 0,
             status_interval: 10,
         }
@@ -157,6 +160,22 @@ pub struct WriterSection {
 impl Default for WriterSection {
     fn default() -> Self {
         Self { flush_interval_ms: 1_000, max_waiting_records: 1_000_000 }
+    }
+}
+
+/// Keys of the section `spool`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolSection {
+    /// Its folder; `spool` in `$STATE_DIRECTORY` or the working directory where it is missing.
+    pub path: Option<String>,
+    /// Bytes that it may take; 0 for no spool.
+    pub max_bytes: u64,
+}
+
+impl Default for SpoolSection {
+    fn default() -> Self {
+        Self { path: None, max_bytes: 1 << 30 }
     }
 }
 
@@ -246,6 +265,9 @@ pub(super) const KEYS: &[&str] = &[
     "writer",
     "writer.flush_interval_ms",
     "writer.max_waiting_records",
+    "spool",
+    "spool.path",
+    "spool.max_bytes",
     "community_id_seed",
     "status_interval",
 ];

@@ -88,6 +88,13 @@ fn ranges(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
         "writer.max_waiting_records",
         "must lie between 1024 and 100000000 records",
     );
+    let spool = config.spool.max_bytes;
+    check(
+        spool == 0 || spool >= 64 << 20,
+        "spool.max_bytes",
+        "must be 0 (no spool) or at least 67108864 bytes (64 MiB)",
+    );
+    check(config.spool.path.as_deref() != Some(""), "spool.path", "is empty; name a folder, or leave it out");
     check(config.status_interval <= 86_400, "status_interval", "must lie between 0 (off) and 86400 seconds");
     let mut queues = config.queues.clone();
     queues.sort_unstable();

@@ -25,6 +25,23 @@ pub enum ConnState {
 }
 
 impl ConnState {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 13] = [
+        Self::S0,
+        Self::S1,
+        Self::S2,
+        Self::S3,
+        Self::SF,
+        Self::Rej,
+        Self::Rsto,
+        Self::Rstr,
+        Self::Rstos0,
+        Self::Rstrh,
+        Self::Sh,
+        Self::Shr,
+        Self::Oth,
+    ];
+
     /// Zeek's word for it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -73,8 +73,16 @@ pub enum SensorError {
     #[error("worker {0} ended before it was told to; this is a defect, please report the lines above")]
     WorkerEnded(usize),
     /// A second signal.
-    #[error("left at once on a second signal; {0} records were not yet in the store")]
-    Abandoned(u64),
+    #[error(
+        "left at once on a second signal; {waiting} records were neither in the store nor in the spool and are gone, {spooled} wait \
+         in the spool for the next start"
+    )]
+    Abandoned {
+        /// Records that were in memory.
+        waiting: u64,
+        /// Records that are safe.
+        spooled: u64,
+    },
 }
 
 /// Captures until a signal asks to stop, then drains. Returns the account of the run.
@@ -162,6 +170,7 @@ impl Sensor {
             kernel_drops: counts.sockets.dropped + counts.sockets.ring_full,
             committed: writer.committed,
             waiting: writer.waiting,
+            spooled: writer.spooled,
             writer_lost: writer.lost_total(),
         }
     }
@@ -242,7 +251,9 @@ fn store_rest(writer: Writer, signals: &Receiver<i32>) -> Result<WriterSide, Sen
         recv(finished) -> report => {
             Ok(WriterSide::from(report.unwrap_or_else(|_| counters.report())))
         }
-        recv(signals) -> _ => Err(SensorError::Abandoned(counters.waiting())),
+        recv(signals) -> _ => {
+            Err(SensorError::Abandoned { waiting: counters.waiting(), spooled: counters.spooled() })
+        }
     }
 }
 

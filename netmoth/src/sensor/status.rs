@@ -16,6 +16,8 @@ pub(super) struct Moment {
     pub(super) committed: u64,
     /// Records that wait to be stored.
     pub(super) waiting: u64,
+    /// Records in the spool.
+    pub(super) spooled: u64,
     /// Records lost in the writer.
     pub(super) writer_lost: u64,
 }
@@ -26,8 +28,9 @@ pub(super) fn line(before: &Moment, after: &Moment, elapsed: Duration) -> String
     let bytes = after.workers.bytes - before.workers.bytes;
     let seconds = elapsed.as_secs_f64().max(1e-9);
     let drops = after.kernel_drops.saturating_sub(before.kernel_drops);
+    let spooled = if after.spooled > 0 { format!("{} in the spool, ", grouped(after.spooled)) } else { String::new() };
     format!(
-        "{} packets/s, {}bit/s, {} flows open, {} frames dropped, {} records committed, {} waiting, {} lost",
+        "{} packets/s, {}bit/s, {} flows open, {} frames dropped, {} records committed, {} waiting, {spooled}{} lost",
         grouped((frames as f64 / seconds).round() as u64),
         scaled(bytes as f64 * 8.0 / seconds),
         grouped(after.workers.flows_open),

@@ -35,6 +35,10 @@ pub struct WriterSide {
     pub committed: u64,
     /// Records that wait to be stored.
     pub waiting: u64,
+    /// Records that an earlier run had left in the spool.
+    pub recovered: u64,
+    /// Records in the spool.
+    pub spooled: u64,
     /// Records lost, by reason.
     pub lost: Labelled,
 }
@@ -45,6 +49,8 @@ impl From<WriterReport> for WriterSide {
         Self {
             committed: report.committed,
             waiting: report.waiting,
+            recovered: report.recovered,
+            spooled: report.spooled,
             lost: lost.map(|(reason, n)| (reason.as_str(), n)).collect(),
         }
     }
@@ -99,11 +105,7 @@ impl Summary {
             parts: vec![("tracked", w.tracked), ("not tracked", w.not_tracked_sum())],
         });
         if let Some(writer) = &self.writer {
-            let lost = total(&writer.lost);
-            sums.push(Balance {
-                whole: ("records emitted", w.emitted_sum()),
-                parts: vec![("committed", writer.committed), ("waiting", writer.waiting), ("lost", lost)],
-            });
+            sums.push(records_balance(w.emitted_sum(), writer));
         }
         sums
     }
@@ -140,12 +142,28 @@ impl Summary {
             "emitted": w.emitted_sum(),
             "committed": self.writer.as_ref().map(|s| s.committed),
             "waiting": self.writer.as_ref().map(|s| s.waiting),
+            "recovered": self.writer.as_ref().map(|s| s.recovered),
+            "spooled": self.writer.as_ref().map(|s| s.spooled),
             "lost": Object(self.lost()),
             "busy_ns": w.busy_ns,
             "exact": self.exact(),
         })
         .to_string()
     }
+}
+
+/// What was emitted, and what an earlier run had left, against where it is now. The spool is only spoken of where it was used.
+fn records_balance(emitted: u64, writer: &WriterSide) -> Balance {
+    let mut parts = vec![("committed", writer.committed), ("waiting", writer.waiting)];
+    if writer.spooled > 0 {
+        parts.push(("in the spool", writer.spooled));
+    }
+    parts.push(("lost", total(&writer.lost)));
+    let whole = match writer.recovered {
+        0 => ("records emitted", emitted),
+        recovered => ("records emitted, and recovered from the spool", emitted + recovered),
+    };
+    Balance { whole, parts }
 }
 
 /// Labelled counts as a JSON object.
@@ -264,7 +282,11 @@ mod tests {
                 dropped: vec![("rx_ring_full", 3)],
             }),
             workers,
-            writer: Some(WriterSide { committed: 8, waiting: 0, lost: vec![("channel_full", 1), ("buffer_full", 1)] }),
+            writer: Some(WriterSide {
+                committed: 8,
+                lost: vec![("channel_full", 1), ("buffer_full", 1)],
+                ..WriterSide::default()
+            }),
         }
     }
 
@@ -288,6 +310,16 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&summary.to_json()).unwrap();
         assert_eq!(json["exact"], false);
         assert_eq!(json["kernel_drops"]["rx_ring_full"], 3);
+    }
+
+    #[test]
+    fn the_spool_takes_part_in_the_sum_where_it_was_used() {
+        let mut summary = summary();
+        let Some(writer) = &mut summary.writer else { panic!("a writer") };
+        (writer.recovered, writer.spooled, writer.committed) = (5, 4, 9);
+        assert!(summary.exact());
+        let sum = "recovered from the spool 15 = committed 9 + waiting 0 + in the spool 4 + lost 2";
+        assert!(summary.to_string().contains(sum), "{summary}");
     }
 
     #[test]

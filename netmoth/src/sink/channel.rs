@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
+use super::counters::Place;
 use super::{LostReason, WriterCounters};
 use crate::flow::FlowRecord;
 
@@ -52,7 +53,7 @@ impl BatchSender {
         match self.batches.try_send(batch) {
             Ok(()) => true,
             Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
-                self.counters.add_lost(LostReason::ChannelFull, count);
+                self.counters.add_lost(Place::Memory, LostReason::ChannelFull, count);
                 *records = batch.records;
                 records.clear();
                 false
@@ -89,7 +90,7 @@ mod tests {
         let batch = received.recv().unwrap();
         assert_eq!((batch.worker, batch.sequence, batch.records.len()), (3, 0, 5));
         let report = counters.report();
-        assert_eq!((report.emitted, report.waiting, report.lost), (12, 5, [7, 0, 0, 0]));
+        assert_eq!((report.emitted, report.waiting, report.lost), (12, 5, [7, 0, 0, 0, 0]));
         assert!(report.is_balanced());
     }
 }

@@ -1,4 +1,4 @@
-//! The fate of every record: emitted = committed + waiting + lost (by reason).
+//! The fate of every record: emitted + recovered = committed + waiting + spooled + lost (by reason).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -11,13 +11,16 @@ pub enum LostReason {
     BufferFull,
     /// The store answered that it will not take this record.
     Rejected,
-    /// The time to drain at the end was over.
+    /// The time to drain at the end was over, and the spool did not take them.
     ShutdownDeadline,
+    /// The spool did not give back what it had been given: damaged on the disk.
+    SpoolDamaged,
 }
 
 impl LostReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: &[Self] = &[Self::ChannelFull, Self::BufferFull, Self::Rejected, Self::ShutdownDeadline];
+    pub const ALL: &[Self] =
+        &[Self::ChannelFull, Self::BufferFull, Self::Rejected, Self::ShutdownDeadline, Self::SpoolDamaged];
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
@@ -28,8 +31,18 @@ impl LostReason {
             Self::BufferFull => "buffer_full",
             Self::Rejected => "rejected",
             Self::ShutdownDeadline => "shutdown_deadline",
+            Self::SpoolDamaged => "spool_damaged",
         }
     }
+}
+
+/// Where records wait for the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The channel or the writer's buffer.
+    Memory,
+    /// The spool.
+    Spool,
 }
 
 /// What the status line, the summary and the metrics read. Counts are records unless they say otherwise.
@@ -38,6 +51,9 @@ pub struct WriterCounters {
     emitted: AtomicU64,
     committed: AtomicU64,
     waiting: AtomicU64,
+    recovered: AtomicU64,
+    spooled: AtomicU64,
+    spool_bytes: AtomicU64,
     lost: [AtomicU64; LostReason::COUNT],
     batches: AtomicU64,
     retries: AtomicU64,
@@ -58,6 +74,21 @@ impl WriterCounters {
     /// In the channel or in the writer's buffer, not yet in the store.
     pub fn waiting(&self) -> u64 {
         self.waiting.load(Relaxed)
+    }
+
+    /// Found in the spool at the start, from an earlier run.
+    pub fn recovered(&self) -> u64 {
+        self.recovered.load(Relaxed)
+    }
+
+    /// On the disk, not yet in the store.
+    pub fn spooled(&self) -> u64 {
+        self.spooled.load(Relaxed)
+    }
+
+    /// Bytes that the spool takes.
+    pub fn spool_bytes(&self) -> u64 {
+        self.spool_bytes.load(Relaxed)
     }
 
     /// Lost for one reason.
@@ -91,16 +122,39 @@ impl WriterCounters {
         self.waiting.fetch_add(records, Relaxed);
     }
 
-    /// Records that waited are in the store.
-    pub(crate) fn add_committed(&self, records: u64) {
+    /// An earlier run left records in the spool.
+    pub(crate) fn add_recovered(&self, records: u64) {
+        self.recovered.fetch_add(records, Relaxed);
+        self.spooled.fetch_add(records, Relaxed);
+    }
+
+    /// Records that waited in memory wait on the disk.
+    pub(crate) fn add_spooled(&self, records: u64) {
         self.waiting.fetch_sub(records, Relaxed);
+        self.spooled.fetch_add(records, Relaxed);
+    }
+
+    pub(crate) fn set_spool_bytes(&self, bytes: u64) {
+        self.spool_bytes.store(bytes, Relaxed);
+    }
+
+    fn place(&self, from: Place) -> &AtomicU64 {
+        match from {
+            Place::Memory => &self.waiting,
+            Place::Spool => &self.spooled,
+        }
+    }
+
+    /// Records that waited are in the store.
+    pub(crate) fn add_committed(&self, from: Place, records: u64) {
+        self.place(from).fetch_sub(records, Relaxed);
         self.committed.fetch_add(records, Relaxed);
         self.batches.fetch_add(1, Relaxed);
     }
 
     /// Records that waited are lost.
-    pub(crate) fn add_lost(&self, reason: LostReason, records: u64) {
-        self.waiting.fetch_sub(records, Relaxed);
+    pub(crate) fn add_lost(&self, from: Place, reason: LostReason, records: u64) {
+        self.place(from).fetch_sub(records, Relaxed);
         self.lost[reason as usize].fetch_add(records, Relaxed);
     }
 
@@ -118,6 +172,8 @@ impl WriterCounters {
             emitted: self.emitted(),
             committed: self.committed(),
             waiting: self.waiting(),
+            recovered: self.recovered(),
+            spooled: self.spooled(),
             lost: std::array::from_fn(|at| self.lost[at].load(Relaxed)),
             batches: self.batches(),
             retries: self.retries(),
@@ -134,6 +190,10 @@ pub struct WriterReport {
     pub committed: u64,
     /// On their way; 0 once the writer has finished.
     pub waiting: u64,
+    /// Found in the spool at the start.
+    pub recovered: u64,
+    /// In the spool.
+    pub spooled: u64,
     /// By [`LostReason`], in the order of [`LostReason::ALL`].
     pub lost: [u64; LostReason::COUNT],
     /// Transactions.
@@ -150,6 +210,6 @@ impl WriterReport {
 
     /// True where every record has exactly one fate.
     pub fn is_balanced(&self) -> bool {
-        self.emitted == self.committed + self.waiting + self.lost_total()
+        self.emitted + self.recovered == self.committed + self.waiting + self.spooled + self.lost_total()
     }
 }

@@ -72,6 +72,12 @@ pub enum StoreError {
     Row { at: String, column: &'static str, value: String },
     #[error("the store {at} failed: {cause}. Its own log says more")]
     Failed { at: String, cause: String },
+    #[error(
+        "the store {at} did not take a batch within {seconds} s. Look what holds it up: locks, a full disk, a frozen server"
+    )]
+    Slow { at: String, seconds: u64 },
+    #[error(transparent)]
+    Spool(super::SpoolError),
     #[error("the store's writer could not start ({cause}). Raise the limits on threads and memory (ulimit -u, -v)")]
     Start { cause: String },
 }

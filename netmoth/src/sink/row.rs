@@ -75,8 +75,7 @@ impl StoredRow {
 
 /// The state of a word, as a store gave it back.
 pub(crate) fn conn_state(word: &str) -> Option<ConnState> {
-    use ConnState::{Oth, Rej, Rsto, Rstos0, Rstr, Rstrh, S0, S1, S2, S3, SF, Sh, Shr};
-    [S0, S1, S2, S3, SF, Rej, Rsto, Rstr, Rstos0, Rstrh, Sh, Shr, Oth].into_iter().find(|state| state.as_str() == word)
+    ConnState::ALL.into_iter().find(|state| state.as_str() == word)
 }
 
 /// The reason of a word.

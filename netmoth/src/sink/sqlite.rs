@@ -7,9 +7,8 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, Sqli
 use sqlx::{Arguments, AssertSqlSafe, Connection, Executor};
 
 use super::postgres::run_migrations;
-use super::store::{RunIdentity, WriteError};
+use super::store::{Unit, WriteError};
 use super::{COLUMNS, Row, StoreError, Timestamp};
-use crate::flow::FlowRecord;
 use crate::wire::Tunnel;
 
 const MIGRATIONS: &[(i64, &str, &str)] =
@@ -25,13 +24,12 @@ const BUSY: Duration = Duration::from_secs(5);
 pub(super) struct SqliteStore {
     connection: SqliteConnection,
     path: String,
-    run: RunIdentity,
     /// The statement for a full group of rows.
     full: String,
 }
 
 impl SqliteStore {
-    pub(super) async fn open(path: &Path, run: RunIdentity) -> Result<Self, StoreError> {
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
         let name = path.display().to_string();
         // FULL is what makes a committed batch survive a power cut in WAL mode; at one commit a second it costs nothing.
         let options = SqliteConnectOptions::new()
@@ -46,11 +44,11 @@ impl SqliteStore {
             Ok(error) => describe(&error, &name),
             Err(error) => error,
         })?;
-        Ok(Self { connection, path: name, run, full: insert(ROWS_PER_STATEMENT) })
+        Ok(Self { connection, path: name, full: insert(ROWS_PER_STATEMENT) })
     }
 
-    pub(super) async fn write(&mut self, seq: i64, records: &[FlowRecord]) -> Result<(), WriteError> {
-        self.transaction(seq, records).await.map_err(|error| {
+    pub(super) async fn write(&mut self, unit: &Unit) -> Result<(), WriteError> {
+        self.transaction(unit).await.map_err(|error| {
             let code = error.as_database_error().and_then(|error| error.code());
             let described = describe(&error, &self.path);
             // 19 is SQLITE_CONSTRAINT, 20 SQLITE_MISMATCH, 18 SQLITE_TOOBIG, in the low byte of the extended code.
@@ -61,13 +59,14 @@ impl SqliteStore {
         })
     }
 
-    async fn transaction(&mut self, seq: i64, records: &[FlowRecord]) -> Result<(), sqlx::Error> {
+    async fn transaction(&mut self, unit: &Unit) -> Result<(), sqlx::Error> {
+        let Unit { run, records, .. } = unit;
         self.connection.execute("BEGIN IMMEDIATE").await?;
         let entered =
             sqlx::query("INSERT INTO batches (sensor, run, seq, records) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
-                .bind(&self.run.sensor)
-                .bind(self.run.run)
-                .bind(seq)
+                .bind(&run.sensor)
+                .bind(run.run)
+                .bind(unit.ledger())
                 .bind(i64::try_from(records.len()).unwrap_or(i64::MAX))
                 .execute(&mut self.connection)
                 .await?;
@@ -79,7 +78,7 @@ impl SqliteStore {
             let mut arguments = SqliteArguments::default();
             arguments.reserve(group.len() * COLUMNS.len(), 0);
             for record in group {
-                let row = Row::new(&self.run.sensor, record, self.run.community_id_seed);
+                let row = Row::new(&run.sensor, record, run.community_id_seed);
                 bind(&mut arguments, &row).map_err(sqlx::Error::Encode)?;
             }
             let sql = if group.len() == ROWS_PER_STATEMENT { self.full.clone() } else { insert(group.len()) };

@@ -20,12 +20,16 @@ pub enum StoreUrl {
     Postgres(Box<PgConnectOptions>),
 }
 
+/// systemd's `$STATE_DIRECTORY` (the first one where there are several), else the working directory, as an empty path.
+pub fn state_folder() -> PathBuf {
+    let folder = std::env::var("STATE_DIRECTORY").unwrap_or_default();
+    PathBuf::from(folder.split(':').next().unwrap_or_default())
+}
+
 impl StoreUrl {
     /// `sqlite:` `netmoth.db` in systemd's `$STATE_DIRECTORY` (the first one where there are several), else in the working directory.
     pub fn default_sqlite() -> Self {
-        let folder = std::env::var("STATE_DIRECTORY").unwrap_or_default();
-        let first = folder.split(':').next().unwrap_or_default();
-        Self::Sqlite(PathBuf::from(first).join(DEFAULT_FILE))
+        Self::Sqlite(state_folder().join(DEFAULT_FILE))
     }
 
     /// The store of the configuration's `postgres` section; `host` is `HOST`, `HOST:PORT`, `[V6]:PORT` or a socket's folder.

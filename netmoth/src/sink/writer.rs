@@ -1,6 +1,8 @@
 //! The writer: one thread that owns the connection to the store, and the records while they wait for it.
 
+mod aside;
 mod state;
+mod thread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use self::state::WriterThread;
-use super::store::{RunIdentity, Store};
+use self::thread::WriterThread;
+use super::spool::{Spool, SpoolConfig, SpoolError};
+use super::store::{MAX_BATCH, RunIdentity, Store};
 use super::{Batch, BatchSender, StoreError, StoreUrl, WriterCounters, WriterReport};
 use crate::flow::FlowRecord;
 
@@ -32,8 +35,12 @@ pub struct WriterConfig {
     pub flush_interval: Duration,
     /// How long one attempt to connect may take. Default 10 s.
     pub connect_timeout: Duration,
+    /// How long the store may take for one batch before its connection is given up. Default 30 s.
+    pub write_timeout: Duration,
     /// Batches that the channel from the workers holds. Default 1,024.
     pub channel_batches: usize,
+    /// Where records wait on disk while the store does not take them; `None` for memory alone.
+    pub spool: Option<SpoolConfig>,
 }
 
 impl WriterConfig {
@@ -47,7 +54,9 @@ impl WriterConfig {
             batch_records: 16_384,
             flush_interval: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             channel_batches: 1_024,
+            spool: None,
         }
     }
 }
@@ -88,6 +97,9 @@ impl Writer {
     /// # Errors
     /// Why the store can't be used, with the remedy.
     pub fn start(config: WriterConfig) -> Result<Self, StoreError> {
+        let mut config = config;
+        config.batch_records = config.batch_records.clamp(1, MAX_BATCH);
+        let spool = open_spool(&config)?;
         let (batches, received) = crossbeam_channel::bounded(config.channel_batches.max(1));
         let (recycle, recycled) = crossbeam_channel::bounded(config.channel_batches.max(1));
         let counters = Arc::new(WriterCounters::default());
@@ -107,14 +119,15 @@ impl Writer {
                 let run = crate::time::Instant::now().wall_ns.max(1);
                 let identity =
                     RunIdentity { sensor: config.sensor.clone(), run, community_id_seed: config.community_id_seed };
-                match Store::open(&config.url, &identity, config.connect_timeout).await {
+                match Store::open(&config.url, config.connect_timeout).await {
                     Err(error) => {
                         let _ = ready.send(Err(error));
                     }
                     Ok(store) => {
                         let _ = ready.send(Ok(()));
+                        let channel = (received, recycle);
                         let thread =
-                            WriterThread::new(config, identity, received, recycle, thread_counters, thread_deadline);
+                            WriterThread::new(config, identity, channel, spool, thread_counters, thread_deadline);
                         thread.run(store).await;
                     }
                 }
@@ -138,9 +151,10 @@ impl Writer {
         Arc::clone(&self.counters)
     }
 
-    /// Stores what is still waiting and ends the thread; at the deadline the rest is counted as lost. Drop all
-    /// [`BatchSender`]s before: the writer waits for them as it waits for the store. A batch whose COMMIT was under way at the
-    /// deadline is counted as lost although it may be stored.
+    /// Stores what is still waiting and ends the thread; what the store does not take goes to the spool, at the deadline at the
+    /// latest, and is lost where there is none. Drop all [`BatchSender`]s before: the writer waits for them as it waits for
+    /// the store. A batch whose COMMIT was under way at the deadline is looked up when the spool is drained; without a spool it
+    /// is counted as lost although it may be stored.
     pub fn finish(self, deadline: Duration) -> WriterReport {
         self.deadline.set(deadline);
         drop(self.batches);
@@ -148,5 +162,19 @@ impl Writer {
             log::error!("the writer thread panicked: what still waited is not stored");
         }
         self.counters.report()
+    }
+}
+
+/// The spool, where one is asked for. One that another process has is refused; one that can't be used now is tried again while
+/// the sensor runs.
+fn open_spool(config: &WriterConfig) -> Result<Option<Spool>, StoreError> {
+    let Some(wanted) = &config.spool else { return Ok(None) };
+    match Spool::open(wanted.clone()) {
+        Ok(spool) => Ok(Some(spool)),
+        Err(error @ SpoolError::Taken { .. }) => Err(StoreError::Spool(error)),
+        Err(error) => {
+            log::warn!("{error}. Until then records of an outage wait in memory alone");
+            Ok(None)
+        }
     }
 }

@@ -70,6 +70,15 @@ impl PostgresServer {
         run(self.tool("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-m", "immediate", "stop"]));
     }
 
+    /// Sends a signal to the server and all of its processes: STOP freezes it, CONT thaws it, KILL is a crash.
+    pub(crate) fn signal(&self, name: &str) {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("a running server");
+        let server = file.lines().next().expect("its process");
+        // The server first: it must not make new ones meanwhile. It may have no children at this moment.
+        run(Command::new("kill").args([&format!("-{name}"), server]));
+        let _ = Command::new("pkill").args([&format!("-{name}"), "--parent", server]).status();
+    }
+
     /// Puts other lines into pg_hba.conf and has the server read them.
     pub(crate) fn replace_hba(&self, lines: &str) {
         std::fs::write(self.data().join("pg_hba.conf"), lines).expect("the server's own file");

@@ -36,8 +36,11 @@ impl Settings {
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         let file = folder.join("netmoth.yml");
         let text = format!(
-            "interface: tap0\nnumber_of_rings: {}\nmax_cores: {}\nzero_copy: true\n{}\n",
-            self.rings, self.cores, self.more
+            "interface: tap0\nnumber_of_rings: {}\nmax_cores: {}\nzero_copy: true\nspool: {{path: {:?}}}\n{}\n",
+            self.rings,
+            self.cores,
+            folder.join("spool"),
+            self.more
         );
         std::fs::write(&file, text).unwrap();
         file

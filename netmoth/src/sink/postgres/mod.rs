@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 
 use self::partitions::Partitions;
-use super::store::{RunIdentity, WriteError};
+use super::store::{RunIdentity, Unit, WriteError};
 use super::{COLUMNS, Row, StoreError};
 use crate::flow::FlowRecord;
 
@@ -25,7 +25,6 @@ pub(super) struct PostgresStore {
     connection: PgConnection,
     at: String,
     user: String,
-    run: RunIdentity,
     partitions: Partitions,
     copy: String,
     buffer: Vec<u8>,
@@ -38,23 +37,18 @@ impl std::fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn open(
-        options: &PgConnectOptions,
-        at: String,
-        run: RunIdentity,
-        timeout: Duration,
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn open(options: &PgConnectOptions, at: String, timeout: Duration) -> Result<Self, StoreError> {
         let mut connection = connect(options, &at, timeout).await?;
         connect::migrate(&mut connection, options, &at).await?;
         let mut partitions = Partitions::default();
         let user = options.get_username().to_owned();
         partitions.ahead(&mut connection).await.map_err(|error| describe(&error, &at, &user))?;
         let copy = format!("COPY flows ({}) FROM STDIN WITH (FORMAT binary)", COLUMNS.join(", "));
-        Ok(Self { connection, at, user, run, partitions, copy, buffer: Vec::with_capacity(2 * CHUNK) })
+        Ok(Self { connection, at, user, partitions, copy, buffer: Vec::with_capacity(2 * CHUNK) })
     }
 
-    pub(super) async fn write(&mut self, seq: i64, records: &[FlowRecord]) -> Result<(), WriteError> {
-        match self.transaction(seq, records).await {
+    pub(super) async fn write(&mut self, unit: &Unit) -> Result<(), WriteError> {
+        match self.transaction(unit).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 let rejected = is_rejection(&error);
@@ -64,7 +58,8 @@ impl PostgresStore {
         }
     }
 
-    async fn transaction(&mut self, seq: i64, records: &[FlowRecord]) -> Result<(), sqlx::Error> {
+    async fn transaction(&mut self, unit: &Unit) -> Result<(), sqlx::Error> {
+        let Unit { run, records, .. } = unit;
         self.partitions.ahead(&mut self.connection).await?;
         self.partitions.for_records(&mut self.connection, records).await?;
         self.connection.execute("BEGIN").await?;
@@ -72,9 +67,9 @@ impl PostgresStore {
         let entered = sqlx::query(
             "INSERT INTO batches (sensor, run, seq, records) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         )
-        .bind(&self.run.sensor)
-        .bind(self.run.run)
-        .bind(seq)
+        .bind(&run.sensor)
+        .bind(run.run)
+        .bind(unit.ledger())
         .bind(i32::try_from(records.len()).unwrap_or(i32::MAX))
         .execute(&mut self.connection)
         .await?;
@@ -82,17 +77,17 @@ impl PostgresStore {
             self.connection.execute("ROLLBACK").await?;
             return Ok(());
         }
-        self.copy(records).await?;
+        self.copy(run, records).await?;
         self.connection.execute("COMMIT").await?;
         Ok(())
     }
 
-    async fn copy(&mut self, records: &[FlowRecord]) -> Result<(), sqlx::Error> {
+    async fn copy(&mut self, run: &RunIdentity, records: &[FlowRecord]) -> Result<(), sqlx::Error> {
         let mut copy = self.connection.copy_in_raw(&self.copy).await?;
         self.buffer.clear();
         encode::header(&mut self.buffer);
         for record in records {
-            encode::row(&mut self.buffer, &Row::new(&self.run.sensor, record, self.run.community_id_seed));
+            encode::row(&mut self.buffer, &Row::new(&run.sensor, record, run.community_id_seed));
             if self.buffer.len() >= CHUNK {
                 copy.send(self.buffer.as_slice()).await?;
                 self.buffer.clear();
