@@ -28,6 +28,10 @@ test: ## Runs everything that CI runs: formatting, lints, all tests. As root, or
 bench: ## Measures the flow table, the live path beside a loop that only receives, and the stores beside their own tools. As root.
 	cargo bench --locked --package netmoth
 
+.PHONY: torture
+torture: ## Five hundred faults of PostgreSQL and of the sensor itself, against an oracle that misses nothing (about ten minutes, root).
+	NETMOTH_TORTURE_FAULTS=$${NETMOTH_TORTURE_FAULTS:-500} cargo test --locked --package netmoth --test torture -- --nocapture
+
 .PHONY: fuzz
 fuzz: ## Fuzzes frames, connections and capture files, a minute each (needs a nightly compiler; installs cargo-fuzz).
 	scripts/fuzz.sh

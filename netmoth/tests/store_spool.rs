@@ -102,6 +102,26 @@ fn what_is_left_at_the_end_goes_to_the_spool_and_the_next_start_stores_it() {
 }
 
 #[test]
+fn it_starts_while_the_store_is_away_but_not_with_a_wrong_password() {
+    let Some(server) = PostgresServer::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = server.url_text("postgres", "wrong-horse", "postgres").parse().unwrap();
+    let error = Writer::start(config(wrong, folder.path())).expect_err("a wrong password").to_string();
+    assert!(error.contains("refuses the password"), "{error}");
+    server.stop();
+    let writer = Writer::start(config(server.url(), folder.path())).unwrap();
+    let counters = writer.counters();
+    send(&writer, 0..1_000);
+    until("they are kept", &counters, |c| c.spooled() == 1_000);
+    assert!(!counters.store_up());
+    server.resume();
+    until("the spool is empty", &counters, |c| c.spooled() == 0);
+    let report = writer.finish(DRAIN);
+    assert_balanced(&report);
+    assert_eq!((report.committed, stored(&server).as_str()), (1_000, "1000|1000"));
+}
+
+#[test]
 fn a_frozen_server_is_as_good_as_a_dead_one_and_gets_nothing_twice_when_it_thaws() {
     let Some(server) = PostgresServer::start() else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -189,4 +209,90 @@ fn a_locked_sqlite_file_is_an_outage_like_another() {
     let report = writer.finish(DRAIN);
     assert_balanced(&report);
     assert_eq!(report.committed, 2_000);
+}
+
+/// A small file system of its own, gone with its guard.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(bytes: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Self(folder);
+        disk.mount(&["-t", "tmpfs", "-o", &format!("size={bytes}"), "netmoth-test"]);
+        disk
+    }
+
+    fn mount(&self, arguments: &[&str]) {
+        let done = std::process::Command::new("mount").args(arguments).arg(self.0.path()).status().unwrap();
+        assert!(done.success(), "mount {arguments:?}");
+    }
+
+    fn remount(&self, how: &str) {
+        self.mount(&["-o", &format!("remount,{how}")]);
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+fn root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+#[test]
+fn a_full_disk_costs_memory_and_recovers_by_itself() {
+    if !root() {
+        assert!(std::env::var_os("CI").is_none(), "this test mounts file systems, and in CI it may not skip");
+        return;
+    }
+    let Some(server) = PostgresServer::start() else { return };
+    let disk = SmallDisk::new("4m");
+    std::fs::write(disk.0.path().join("filler"), vec![7; 3 << 20]).unwrap();
+    let writer = Writer::start(config(server.url(), disk.0.path())).unwrap();
+    let counters = writer.counters();
+    server.stop();
+    send(&writer, 0..1_000);
+    until("they are kept", &counters, |c| c.spooled() == 1_000);
+    send(&writer, 1_000..20_000);
+    until("the disk is full", &counters, |c| c.spooled() > 1_000 && c.waiting() > 5_000);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!((counters.waiting() + counters.spooled(), counters.lost_total()), (20_000, 0), "memory holds the rest");
+    std::fs::remove_file(disk.0.path().join("filler")).unwrap();
+    until("space was freed", &counters, |c| c.spooled() == 20_000);
+
+    server.resume();
+    until("the spool is empty", &counters, |c| c.spooled() == 0);
+    let report = writer.finish(DRAIN);
+    assert_balanced(&report);
+    assert_eq!((report.committed, stored(&server).as_str()), (20_000, "20000|20000"));
+}
+
+#[test]
+fn a_disk_that_is_read_only_at_the_start_is_tried_again_until_it_is_not() {
+    if !root() {
+        assert!(std::env::var_os("CI").is_none(), "this test mounts file systems, and in CI it may not skip");
+        return;
+    }
+    let Some(server) = PostgresServer::start() else { return };
+    let disk = SmallDisk::new("4m");
+    disk.remount("ro");
+    let writer = Writer::start(config(server.url(), disk.0.path())).unwrap();
+    let counters = writer.counters();
+    send(&writer, 0..1_000);
+    until("the store does not need the spool", &counters, |c| c.committed() == 1_000);
+    server.stop();
+    send(&writer, 1_000..2_000);
+    until("the outage is noticed", &counters, |c| !c.store_up());
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!((counters.waiting(), counters.lost_total()), (1_000, 0), "memory holds what a read-only disk refuses");
+    disk.remount("rw");
+    until("the disk takes records", &counters, |c| c.spooled() == 1_000);
+    server.resume();
+    until("the spool is empty", &counters, |c| c.spooled() == 0);
+    let report = writer.finish(DRAIN);
+    assert_balanced(&report);
+    assert_eq!((report.committed, stored(&server).as_str()), (2_000, "2000|2000"));
 }

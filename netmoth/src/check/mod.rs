@@ -7,11 +7,12 @@ mod facts;
 mod host;
 mod interface;
 mod offload;
+mod spool;
 mod spread;
 mod store;
 
 use crate::capture::CaptureConfig;
-use crate::sink::StoreUrl;
+use crate::sink::{SpoolConfig, StoreUrl};
 
 pub use facts::{Facts, InterfaceFacts};
 
@@ -70,7 +71,7 @@ impl Check {
 }
 
 /// Asks everything that `netmoth run` depends on.
-pub fn run(wanted: &Wanted, store: &StoreUrl) -> Vec<Check> {
+pub fn run(wanted: &Wanted, store: &StoreUrl, spool: Option<&SpoolConfig>) -> Vec<Check> {
     let mut checks = match Facts::gather(&wanted.capture.interface) {
         Ok(facts) => judge(wanted, &facts),
         Err(error) => {
@@ -79,6 +80,7 @@ pub fn run(wanted: &Wanted, store: &StoreUrl) -> Vec<Check> {
         }
     };
     checks.push(store::reachable(store));
+    checks.push(spool::judge(spool));
     checks
 }
 

@@ -48,7 +48,7 @@ fn new_file(store: &StoreUrl, path: &Path) -> Check {
 
 /// Whether this process may write to a file or make files in a folder, as the kernel sees it (access(2)).
 #[expect(unsafe_code, reason = "access(2) has no safe interface in the standard library")]
-fn may_write(path: &Path) -> bool {
+pub(super) fn may_write(path: &Path) -> bool {
     let mode = if path.is_dir() { libc::W_OK | libc::X_OK } else { libc::W_OK };
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: `path` is a string that ends in a zero byte and lives through the call, which reads it and nothing else.

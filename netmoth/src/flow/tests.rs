@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::testing::{Bench, at, packet};
 use super::wheel::Class;
 use super::*;
+use crate::time::Instant;
 use crate::wire::tcp_flags::{ACK, FIN, PSH, RST, SYN};
 use crate::wire::{Fragment, Packet};
 
@@ -378,6 +379,31 @@ fn timers_go_on_when_the_millisecond_counter_wraps() {
 }
 
 #[test]
+fn a_wall_clock_that_jumps_an_hour_either_way_moves_no_timer_and_loses_no_packet() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let mut bench = Bench::new(64);
+    let mut ids = std::collections::HashSet::new();
+    for (round, jump) in [0, HOUR, -HOUR, 2 * HOUR, 0].into_iter().enumerate() {
+        for port in 1..=10u16 {
+            let ms = round as u64 * 10_000;
+            let now = Instant { wall_ns: at(ms).wall_ns + jump, ..at(ms) };
+            let packet = packet(17, 1, port, 2, 9);
+            bench.table.advance(now, &mut bench.out);
+            let hash = bench.table.hash(&packet, now);
+            bench.table.update(&packet, &hash, now, &mut bench.out);
+        }
+        assert!(bench.out.is_empty(), "ten seconds of silence end nothing, whatever the wall says");
+    }
+    bench.table.advance(at(101_000), &mut bench.out);
+    assert_eq!(bench.out.len(), 10, "a minute does");
+    for record in &bench.out {
+        assert!(ids.insert(record.flow_id) && record.flow_id > 0);
+        assert_eq!(record.src_packets, 5);
+        assert!(record.end_ns >= record.start_ns);
+    }
+}
+
+#[test]
 fn numbers_that_make_no_table_are_refused() {
     assert!(matches!(FlowTable::new(&FlowConfig::new(0, [1, 2])), Err(FlowError::MaxFlows(0))));
     assert!(matches!(FlowTable::new(&FlowConfig::new(MAX_FLOWS + 1, [1, 2])), Err(FlowError::MaxFlows(_))));
@@ -564,7 +590,7 @@ fn identifiers_stay_positive_and_different_whatever_the_stamps() {
     let stamps = [i64::MIN, 0, ((1 << 52) - 1) * 1_000, i64::MAX, 1_700_000_000_000_000_000];
     for (number, wall_ns) in stamps.iter().cycle().take(40).enumerate() {
         let packet = packet(17, 1, number as u16, 2, 53);
-        let now = crate::time::Instant { wall_ns: *wall_ns, mono_ns: 0 };
+        let now = Instant { wall_ns: *wall_ns, mono_ns: 0 };
         let hash = bench.table.hash(&packet, now);
         bench.table.update(&packet, &hash, now, &mut bench.out);
         bench.check();

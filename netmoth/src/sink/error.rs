@@ -81,3 +81,17 @@ pub enum StoreError {
     #[error("the store's writer could not start ({cause}). Raise the limits on threads and memory (ulimit -u, -v)")]
     Start { cause: String },
 }
+
+impl StoreError {
+    /// Whether the store may be back without anybody mending the configuration: it does not answer, is busy, or its disk is full.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::TimedOut { .. }
+                | Self::Slow { .. }
+                | Self::Locked { .. }
+                | Self::Failed { .. }
+        )
+    }
+}

@@ -92,7 +92,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Connects, brings the tables up to date, and only then returns.
+    /// Connects, brings the tables up to date, and only then returns. Where there is a spool, a store that does not answer now
+    /// is waited for while records go to the spool.
     ///
     /// # Errors
     /// Why the store can't be used, with the remedy.
@@ -120,10 +121,11 @@ impl Writer {
                 let identity =
                     RunIdentity { sensor: config.sensor.clone(), run, community_id_seed: config.community_id_seed };
                 match Store::open(&config.url, config.connect_timeout).await {
-                    Err(error) => {
+                    // With a disk to wait on, a store that is away is no reason not to capture.
+                    Err(error) if spool.is_none() || !error.may_pass() => {
                         let _ = ready.send(Err(error));
                     }
-                    Ok(store) => {
+                    store => {
                         let _ = ready.send(Ok(()));
                         let channel = (received, recycle);
                         let thread =

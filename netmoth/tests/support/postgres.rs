@@ -56,13 +56,20 @@ impl PostgresServer {
             self.port,
             self.folder.path().display()
         );
-        run(self
-            .tool("pg_ctl")
-            .arg("-D")
-            .arg(self.data())
-            .arg("-l")
-            .arg(self.folder.path().join("log"))
-            .args(["-w", "-o", &options, "start"]));
+        let log = self.folder.path().join("log");
+        let start = || {
+            let mut start = self.tool("pg_ctl");
+            start.arg("-D").arg(self.data()).arg("-l").arg(&log).args(["-w", "-o", &options, "start"]);
+            start.stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+        };
+        // What a crash has left behind may take a moment to go.
+        for _ in 0..20 {
+            if start() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        panic!("PostgreSQL does not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
     }
 
     /// Stops the server at once, as a crash would.
@@ -70,13 +77,19 @@ impl PostgresServer {
         run(self.tool("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-m", "immediate", "stop"]));
     }
 
-    /// Sends a signal to the server and all of its processes: STOP freezes it, CONT thaws it, KILL is a crash.
+    /// Sends a signal to the server and all of its processes: STOP freezes it, CONT thaws it.
     pub(crate) fn signal(&self, name: &str) {
+        // Some may end meanwhile, and that is no failure.
+        let _ = Command::new("kill").arg(format!("-{name}")).args(self.processes()).stderr(Stdio::null()).status();
+    }
+
+    /// The server and its children.
+    fn processes(&self) -> Vec<String> {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("a running server");
-        let server = file.lines().next().expect("its process");
-        // The server first: it must not make new ones meanwhile. It may have no children at this moment.
-        run(Command::new("kill").args([&format!("-{name}"), server]));
-        let _ = Command::new("pkill").args([&format!("-{name}"), "--parent", server]).status();
+        let server = file.lines().next().expect("its process").to_owned();
+        let children = Command::new("pgrep").args(["--parent", &server]).output().expect("pgrep").stdout;
+        let children = String::from_utf8_lossy(&children).into_owned();
+        std::iter::once(server).chain(children.lines().map(str::to_owned)).collect()
     }
 
     /// Puts other lines into pg_hba.conf and has the server read them.
@@ -94,13 +107,30 @@ impl PostgresServer {
         format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Where its socket is.
+    pub(crate) fn socket_folder(&self) -> PathBuf {
+        self.folder.path().into()
+    }
+
+    /// The superuser's address by way of a socket in `folder`.
+    pub(crate) fn socket_url_by(&self, folder: &Path) -> String {
+        format!("postgres://postgres:{PASSWORD}@localhost/postgres?host={}&port={}", folder.display(), self.port)
+    }
+
+    /// Kills the server and all of its processes, as the kernel would when memory is short.
+    pub(crate) fn crash(&self) {
+        let all = self.processes();
+        let _ = Command::new("kill").arg("-KILL").args(&all).stderr(Stdio::null()).status();
+        // One that lives on would keep the shared memory of the dead.
+        while all.iter().any(|process| Path::new("/proc").join(process).join("exe").exists()) {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let _ = std::fs::remove_file(self.data().join("postmaster.pid"));
+    }
+
     /// The superuser's address by way of the socket in the file system, which another network namespace reaches, too.
     pub(crate) fn socket_url(&self) -> String {
-        format!(
-            "postgres://postgres:{PASSWORD}@localhost/postgres?host={}&port={}",
-            self.folder.path().display(),
-            self.port
-        )
+        self.socket_url_by(self.folder.path())
     }
 
     /// The superuser's address of the database `postgres`.

@@ -138,8 +138,16 @@ impl Outcome {
         assert_eq!(sum("frames_seen"), sum("passed") + sum("redirected"), "seen = passed + redirected: {all}");
         assert_eq!(sum("redirected"), sum("received") + sum("kernel_drops"), "redirected = received + drops: {all}");
         assert_eq!(sum("received"), sum("tracked") + sum("not_tracked"), "received = tracked + not tracked: {all}");
-        assert_eq!(sum("emitted"), sum("committed") + sum("waiting") + sum("lost"), "records: {all}");
+        self.assert_records();
         sum("frames_seen")
+    }
+
+    /// Asserts that every record has exactly one fate.
+    #[track_caller]
+    pub(crate) fn assert_records(&self) {
+        let sum = |name| self.sum(name);
+        let known = sum("committed") + sum("waiting") + sum("spooled") + sum("lost");
+        assert_eq!(sum("emitted") + sum("recovered"), known, "records: {}", self.summary);
     }
 
     /// Asserts besides that nothing was lost on the way.

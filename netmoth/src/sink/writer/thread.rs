@@ -48,8 +48,11 @@ impl WriterThread {
     }
 
     /// Runs until all senders are gone and all records have their fate.
-    pub(super) async fn run(mut self, store: Store) {
-        self.store = Some(store);
+    pub(super) async fn run(mut self, store: Result<Store, StoreError>) {
+        match store {
+            Ok(store) => self.store = Some(store),
+            Err(error) => self.went_away(&error),
+        }
         loop {
             self.state.drain();
             if self.state.is_done() {
