@@ -29,7 +29,7 @@ pub use error::CaptureError;
 pub use interface::Interface;
 pub use link::LinkEvent;
 pub(crate) use open::random;
-pub use open::{Capture, CaptureConfig, CaptureCounts};
+pub use open::{Capture, CaptureConfig, CaptureCounts, QueueCounts};
 pub(crate) use open::{fitting_frame_size, frame_memory};
 pub use plan::{PlannedSocket, plan};
 pub use program::{AttachPreference, ProgramError, XdpMode};

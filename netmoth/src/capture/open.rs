@@ -62,6 +62,17 @@ pub struct CaptureCounts {
     pub sockets: SocketStatistics,
 }
 
+/// The same counts of one receive queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// Its number; `None` for all queues beyond those that the interface had at the start.
+    pub queue: Option<u32>,
+    /// Frames by fate in the XDP program; indexed by [`Fate`].
+    pub fates: [u64; Fate::COUNT],
+    /// What the kernel dropped after a redirect, summed over the queue's sockets.
+    pub sockets: SocketStatistics,
+}
+
 /// The kernel's side of capture, held by the main thread while workers own the sources.
 pub struct Capture {
     interface: Interface,
@@ -170,18 +181,41 @@ impl Capture {
     /// Where the maps can't be read.
     pub fn counts(&self) -> Result<CaptureCounts, CaptureError> {
         let mut counts = CaptureCounts::default();
-        for queue in self.program.fates()? {
-            counts.fates.iter_mut().zip(queue).for_each(|(sum, n)| *sum += n);
-        }
-        // The fill ring, and so its count of empty moments, is shared by the sockets of a queue: count it once.
-        for (planned, user) in &self.sockets {
-            let one = socket::statistics(user).unwrap_or_default();
-            counts.sockets.dropped += one.dropped;
-            counts.sockets.ring_full += one.ring_full;
-            counts.sockets.invalid_descriptors += one.invalid_descriptors;
-            counts.sockets.fill_ring_empty += if planned.owner { one.fill_ring_empty } else { 0 };
+        for row in self.queue_counts()? {
+            counts.fates.iter_mut().zip(row.fates).for_each(|(sum, n)| *sum += n);
+            counts.sockets.add(row.sockets);
         }
         Ok(counts)
+    }
+
+    /// The same by receive queue. The last row is that of all queues beyond.
+    ///
+    /// # Errors
+    /// Where the maps can't be read.
+    pub fn queue_counts(&self) -> Result<Vec<QueueCounts>, CaptureError> {
+        let fates = self.program.fates()?;
+        let last = fates.len() - 1;
+        let numbered = fates.into_iter().enumerate();
+        let mut rows: Vec<QueueCounts> = numbered
+            .map(|(at, fates)| QueueCounts { queue: (at < last).then_some(at as u32), fates, ..QueueCounts::default() })
+            .collect();
+        for (planned, user) in &self.sockets {
+            let mut one = socket::statistics(user).unwrap_or_default();
+            // The fill ring, and so its count of empty moments, is shared by the sockets of a queue: count it once.
+            one.fill_ring_empty = if planned.owner { one.fill_ring_empty } else { 0 };
+            rows[planned.queue as usize].sockets.add(one);
+        }
+        Ok(rows)
+    }
+
+    /// Where the program runs; `None` before [`attach`](Self::attach).
+    pub fn mode(&self) -> Option<XdpMode> {
+        self.mode
+    }
+
+    /// Whether every socket got zero-copy.
+    pub fn zero_copy(&self) -> bool {
+        self.zero_copy
     }
 
     /// Takes the program off the interface and waits until no frame is under way any more: afterwards what the rings

@@ -40,6 +40,16 @@ pub struct SocketStatistics {
     pub invalid_descriptors: u64,
 }
 
+impl SocketStatistics {
+    /// Adds another socket's counts.
+    pub(super) fn add(&mut self, other: Self) {
+        self.dropped += other.dropped;
+        self.ring_full += other.ring_full;
+        self.fill_ring_empty += other.fill_ring_empty;
+        self.invalid_descriptors += other.invalid_descriptors;
+    }
+}
+
 /// Asks the kernel for a socket's statistics.
 pub(super) fn statistics(user: &User) -> Option<SocketStatistics> {
     let raw = user.statistics_v2().ok()?;
