@@ -9,8 +9,9 @@
 //! 5. [`sink`] brings the batches into PostgreSQL, SQLite, JSON, CSV or a table on the terminal.
 //!
 //! Two modules put them together: [`sensor`] for live capture, [`replay`] for files. Around them: [`time`] is the clock
-//! that all of it is told, [`metrics`] the fate of every frame and record, [`config`] the configuration file, [`cli`] the
-//! commands, [`check`] the questions to this host, [`logging`] and [`service`] what systemd hears of us.
+//! that all of it is told, [`metrics`] the fate of every frame and record, [`prometheus`] the page that shows them,
+//! [`config`] the configuration file, [`cli`] the commands, [`check`] the questions to this host, [`logging`] and
+//! [`service`] what systemd hears of us.
 
 pub mod capture;
 pub mod flow;
@@ -28,5 +29,6 @@ pub mod config;
 pub mod logging;
 pub mod metrics;
 mod progress;
+pub mod prometheus;
 pub mod service;
 pub mod time;

@@ -53,6 +53,17 @@ fn a_store_that_is_none_is_a_mistake_of_usage() {
 }
 
 #[test]
+fn an_address_for_metrics_that_can_not_be_had_is_answered_with_the_remedy() {
+    refused("interface: eth0\nmetrics: 9470\n", &["run"], 2, &["sensor.yml:2", "metrics", "127.0.0.1:9470"]);
+    refused("interface: eth0\n", &["run", "--metrics", "localhost"], 2, &["--metrics", "socket address"]);
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    let words = [taken.as_str(), "in use by another program", "ss -ltnp", "another port"];
+    refused(&format!("interface: nmf-absent\nmetrics: {taken}\n"), &["run"], 1, &words);
+    refused("interface: nmf-absent\n", &["run", "--metrics", &taken], 1, &words);
+}
+
+#[test]
 fn a_configuration_that_is_not_there_is_named() {
     let ended = netmoth(&["run", "-c", "/nonexistent/sensor.yml"]);
     assert_eq!(ended.status.code(), Some(2));

@@ -6,6 +6,7 @@
 mod facts;
 mod host;
 mod interface;
+mod metrics;
 mod offload;
 mod spool;
 mod spread;
@@ -15,6 +16,7 @@ use crate::capture::CaptureConfig;
 use crate::sink::{SpoolConfig, StoreUrl};
 
 pub use facts::{Facts, InterfaceFacts};
+pub use metrics::metrics;
 
 /// How an answer is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

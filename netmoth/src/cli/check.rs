@@ -42,6 +42,7 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     let wanted = Wanted { capture: run::capture(&config, interface), workers };
     let mut checks = vec![Check { name: "configuration", status: Status::Ok, found, remedy: None }];
     checks.extend(check::run(&wanted, &url, run::spool(&config).as_ref()));
+    checks.extend(config.metrics.map(check::metrics));
     let out = io::stdout().lock();
     let colour = RowPrinter::<io::StdoutLock<'_>>::colour_wanted(out.is_terminal());
     match print(out, &checks, colour) {

@@ -1,6 +1,7 @@
 //! `netmoth run`.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,6 +31,9 @@ pub(super) struct Arguments {
     /// Where records go: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+    /// Serve metrics for Prometheus here, at /metrics: 127.0.0.1:9470
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
 }
 
 pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -48,7 +52,8 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     writer.spool = spool(&config);
     let flow = flow(&config, config.max_flows.div_ceil(capture.workers as u32));
     let status_interval = Duration::from_secs(config.status_interval);
-    let summary = sensor::run(SensorConfig { capture, flow, writer, status_interval })?;
+    let metrics = arguments.metrics.or(config.metrics);
+    let summary = sensor::run(SensorConfig { capture, flow, writer, status_interval, metrics })?;
     write!(std::io::stderr().lock(), "{summary}")?;
     Ok(ExitCode::SUCCESS)
 }

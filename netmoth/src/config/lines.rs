@@ -68,6 +68,8 @@ fn join(section: Option<&str>, name: &str) -> String {
     section.map_or_else(|| name.to_owned(), |section| format!("{section}.{name}"))
 }
 
+const ADDRESS: &str = "an address and a port, as in 127.0.0.1:9470 or \"[::1]:9470\"";
+
 /// serde's words for types in those of a person.
 fn plain(message: &str) -> String {
     let types = [
@@ -75,11 +77,13 @@ fn plain(message: &str) -> String {
         ("u64", "a number of seconds or bytes"),
         ("u32", "a number"),
         ("u16", "a number up to 65,535"),
+        ("socket address", ADDRESS),
     ];
     let mut text = message.replace("invalid type: ", "wrong type: found ").replace("invalid value: ", "wrong value: ");
     for (name, words) in types {
         text = text.replace(&format!("expected {name}"), &format!("expected {words}"));
     }
+    text = text.replace("invalid socket address syntax", &format!("wrong value: expected {ADDRESS}"));
     text.replace("expected a boolean", "expected true or false").replace("unknown variant", "unknown value")
 }
 

@@ -1,6 +1,7 @@
 //! Every key of the configuration, with its default.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -65,6 +66,8 @@ pub struct Config {
     pub community_id_seed: u16,
     /// Seconds between status lines; 0 for none.
     pub status_interval: u64,
+    /// Address and port on which Prometheus finds the metrics; none where it is missing.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Default for Config {
@@ -98,6 +101,7 @@ impl Default for Config {
             spool: SpoolSection::default(),
             community_id_seed: 0,
             status_interval: 10,
+            metrics: None,
         }
     }
 }
@@ -270,4 +274,5 @@ pub(super) const KEYS: &[&str] = &[
     "spool.max_bytes",
     "community_id_seed",
     "status_interval",
+    "metrics",
 ];

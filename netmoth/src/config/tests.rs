@@ -62,6 +62,17 @@ fn a_wrong_type_is_named_with_its_line() {
 }
 
 #[test]
+fn an_address_for_metrics_is_taken_or_named_with_its_line() {
+    assert_eq!(Config::parse("metrics: 127.0.0.1:9470\n").unwrap().metrics, Some(([127, 0, 0, 1], 9470).into()));
+    assert_eq!(Config::parse("metrics: \"[::1]:9470\"\n").unwrap().metrics.unwrap().to_string(), "[::1]:9470");
+    for wrong in ["9470", "localhost:9470", "127.0.0.1", "127.0.0.1:99999", "\":9470\"", "true", "[127.0.0.1, 9470]"] {
+        let problem = only_problem(&format!("interface: eth0\nmetrics: {wrong}\n"));
+        assert_eq!((problem.line, problem.key.as_str()), (Some(2), "metrics"), "{problem}");
+        assert!(problem.message.starts_with("wrong ") && problem.message.contains("127.0.0.1:9470"), "{problem}");
+    }
+}
+
+#[test]
 fn every_value_out_of_range_is_reported_at_once_with_its_line() {
     let problems = Config::parse("ring_size: 1000\nmax_cores: 0\ntimeouts:\n  udp: 0\n").unwrap_err();
     let found: Vec<_> = problems.iter().map(|p| (p.line, p.key.as_str())).collect();

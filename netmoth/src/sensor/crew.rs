@@ -54,7 +54,12 @@ impl Crew {
 
     /// The workers' counters, summed.
     pub(super) fn totals(&self) -> WorkerTotals {
-        self.counters.iter().map(|counters| counters.snapshot()).sum()
+        self.each().into_iter().sum()
+    }
+
+    /// Each worker's counters.
+    pub(super) fn each(&self) -> Vec<WorkerTotals> {
+        self.counters.iter().map(|counters| counters.snapshot()).collect()
     }
 
     /// An error where a worker has ended without being told to.

@@ -8,6 +8,7 @@ mod signals;
 mod status;
 mod summary;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
@@ -16,6 +17,7 @@ use netmoth_shared::fate::Fate;
 
 use crate::capture::{Capture, CaptureConfig, CaptureCounts, CaptureError, LinkEvent};
 use crate::flow::{FlowConfig, FlowError};
+use crate::prometheus::{Captured, Endpoint, EndpointError, Page, Snapshot};
 use crate::service::Service;
 use crate::sink::{StoreError, Writer, WriterConfig};
 
@@ -44,6 +46,8 @@ pub struct SensorConfig {
     pub writer: WriterConfig,
     /// Between two status lines; zero for none.
     pub status_interval: Duration,
+    /// Where Prometheus finds the metrics, if it is to.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Why the sensor did not start or had to stop.
@@ -58,6 +62,9 @@ pub enum SensorError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The page of metrics.
+    #[error(transparent)]
+    Metrics(#[from] EndpointError),
     /// A thread could not be started.
     #[error("the system gave no thread for {what}: {source}; raise TasksMax= or the limit on processes")]
     Thread {
@@ -92,6 +99,8 @@ pub enum SensorError {
 /// is stored first wherever that is still possible.
 pub fn run(config: SensorConfig) -> Result<Summary, SensorError> {
     let signals = signals::watch().map_err(|source| SensorError::Thread { what: "signals", source })?;
+    // The address first: where it can't be had, nothing was begun.
+    let endpoint = config.metrics.map(Endpoint::bind).transpose()?;
     let writer = Writer::start(config.writer.clone())?;
     let (mut capture, sources) = Capture::open(&config.capture)?;
     let crew = Crew::start(sources, &config, &writer)?;
@@ -105,8 +114,13 @@ pub fn run(config: SensorConfig) -> Result<Summary, SensorError> {
         links,
         service: Service::from_environment(),
         started: Instant::now(),
+        started_ns: crate::time::Instant::now().wall_ns,
         status_interval: config.status_interval,
+        page: None,
     };
+    if let Some(endpoint) = endpoint {
+        sensor.page = Some(endpoint.serve(sensor.snapshot()?)?);
+    }
     info!("capturing on {}", sensor.capture.describe());
     sensor.service.ready(&format!("capturing on {}", sensor.capture.describe()));
     let ended = sensor.watch();
@@ -122,7 +136,9 @@ struct Sensor {
     links: Receiver<LinkEvent>,
     service: Service,
     started: Instant,
+    started_ns: i64,
     status_interval: Duration,
+    page: Option<Page>,
 }
 
 impl Sensor {
@@ -145,6 +161,7 @@ impl Sensor {
             if self.crew.alive() {
                 self.service.watchdog();
             }
+            self.show_metrics();
             if !silence_told && self.started.elapsed() >= SILENCE {
                 silence_told = true;
                 self.explain_silence();
@@ -172,6 +189,31 @@ impl Sensor {
             waiting: writer.waiting,
             spooled: writer.spooled,
             writer_lost: writer.lost_total(),
+        }
+    }
+
+    /// All counters now, read against the stream.
+    fn snapshot(&self) -> Result<Snapshot, CaptureError> {
+        let writer = self.writer.counters();
+        let (store_up, spool_bytes, writer) = (writer.store_up(), writer.spool_bytes(), writer.report());
+        let workers = self.crew.each();
+        let captured = Captured {
+            interface: self.capture.interface().name.clone(),
+            driver: self.capture.interface().driver.clone(),
+            mode: self.capture.mode().map_or_else(|| "none".into(), |mode| mode.to_string()),
+            zero_copy: self.capture.zero_copy(),
+            started_ns: self.started_ns,
+        };
+        Ok(Snapshot { captured, queues: self.capture.queue_counts()?, workers, writer, store_up, spool_bytes })
+    }
+
+    /// Puts all counters on the page, where there is one. They are read here and not when somebody asks: so it costs the
+    /// same whoever asks how often.
+    fn show_metrics(&self) {
+        let Some(page) = &self.page else { return };
+        match self.snapshot() {
+            Ok(snapshot) => page.update(snapshot),
+            Err(error) => debug!("the metrics stay what they were: {error}"),
         }
     }
 
@@ -216,6 +258,7 @@ impl Sensor {
         let seconds = self.started.elapsed().as_secs_f64();
         self.capture.detach();
         self.crew.drain(DRAIN_DEADLINE);
+        self.show_metrics();
         let headline = format!("{seconds:.1} s on {}", self.capture.describe());
         let counts = self.capture.counts().unwrap_or_default();
         let workers = self.crew.totals();
