@@ -10,6 +10,7 @@ mod postgres;
 
 mod connections_are_counted_as_tcpdump_counts_them;
 mod it_ends_in_order;
+mod metrics_say_what_the_summary_says;
 mod records_land_in_postgresql;
 mod root_is_not_needed;
 mod systemd_is_told;

@@ -4,6 +4,7 @@ pub(crate) mod command;
 pub(crate) mod compare;
 pub(crate) mod frames;
 pub(crate) mod lab;
+pub(crate) mod metrics;
 pub(crate) mod netns;
 pub(crate) mod pcap;
 pub(crate) mod sender;

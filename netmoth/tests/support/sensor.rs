@@ -130,6 +130,13 @@ impl Outcome {
         }
     }
 
+    /// One reason's count in an object of the summary; reasons that did not occur don't stand there.
+    #[track_caller]
+    pub(crate) fn reason(&self, name: &str, reason: &str) -> u64 {
+        let counts = self.summary[name].as_object().unwrap_or_else(|| panic!("no reasons in {}", self.summary));
+        counts.get(reason).map_or(0, |count| count.as_u64().unwrap())
+    }
+
     /// Asserts that every frame and every record has exactly one fate (§10), and returns the frames seen.
     #[track_caller]
     pub(crate) fn assert_sums(&self) -> u64 {
