@@ -121,7 +121,7 @@ fn the_page_agrees_with_the_summary_and_with_the_records() {
     hub.silence();
     let page = quiet(&hub);
     let outcome = sensor.stop();
-    outcome.assert_nothing_lost();
+    outcome.assert_sums();
     assert_balanced(&page);
     assert_same_sums(&page, &outcome);
 
