@@ -8,6 +8,8 @@ use std::time::Duration;
 use netmoth::flow::FlowRecord;
 use netmoth::sink::{FlowQuery, StoreUrl, Writer, WriterConfig, query_flows};
 use records::{START_NS, record};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Executor};
 
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -64,4 +66,60 @@ fn a_file_that_can_not_be_used_is_named_with_the_remedy() {
     let error = query_flows(&absent, FlowQuery { since_ns: None, limit: 1 }).unwrap_err().to_string();
     assert!(error.contains("there is no SQLite file"), "{error}");
     assert!(!folder.path().join("absent.db").exists());
+}
+
+/// Runs statements in a file.
+fn alter(url: &StoreUrl, sql: &'static str) {
+    let StoreUrl::Sqlite(path) = url else { panic!("{url} is not a file") };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(path);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        connection.execute(sql).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+#[test]
+fn tables_that_were_altered_are_refused_with_the_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let fresh = |name: &str| {
+        let url = StoreUrl::Sqlite(folder.path().join(name));
+        Writer::start(WriterConfig::new(url.clone(), "edge")).unwrap().finish(DRAIN);
+        url
+    };
+    for (number, (sql, words)) in [
+        ("ALTER TABLE flows DROP COLUMN history", "flows has no column history"),
+        (
+            "ALTER TABLE flows DROP COLUMN vlan_id; ALTER TABLE flows ADD COLUMN vlan_id TEXT",
+            "flows.vlan_id is of type TEXT instead of INTEGER",
+        ),
+        (
+            "ALTER TABLE flows DROP COLUMN tunnel; ALTER TABLE flows ADD COLUMN tunnel TEXT NOT NULL DEFAULT ''",
+            "flows.tunnel has become NOT NULL",
+        ),
+        ("DROP TABLE flows", "the table flows is missing"),
+        (
+            "DROP TABLE batches; CREATE TABLE batches \
+             (sensor TEXT NOT NULL, run INTEGER NOT NULL, seq INTEGER NOT NULL, records INTEGER NOT NULL, site TEXT NOT NULL)",
+            "batches has a column site that is NOT NULL without a default, batches has no PRIMARY KEY (sensor, run, seq)",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let url = fresh(&format!("{number}.db"));
+        alter(&url, sql);
+        let error = start_error(&url);
+        assert!(error.contains(words) && error.contains("Undo what was altered"), "{sql}: {error}");
+    }
+
+    let url = fresh("own.db");
+    alter(
+        &url,
+        "ALTER TABLE flows ADD COLUMN note TEXT; ALTER TABLE flows ADD COLUMN site TEXT NOT NULL DEFAULT 'here'",
+    );
+    let writer = Writer::start(WriterConfig::new(url.clone(), "edge")).unwrap();
+    assert!(writer.sender(0).send(&mut vec![record(1)]));
+    assert_eq!(writer.finish(DRAIN).committed, 1, "columns of the user's own are no difference");
 }

@@ -50,6 +50,11 @@ pub enum StoreError {
          release or a later one, or name another database"
     )]
     Newer { at: String, found: i64, known: i64 },
+    #[error(
+        "the tables in {at} are not as netmoth made them: {differences}. Undo what was altered there (columns of your own may be \
+         added if they are nullable or have a default), or name another database"
+    )]
+    Altered { at: String, differences: String },
     #[error("'{path}' is a file, but not an SQLite database. Name another file, or move this one away")]
     NotADatabase { path: String },
     #[error(

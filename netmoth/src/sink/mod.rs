@@ -12,6 +12,7 @@ mod postgres;
 mod query;
 mod rfc3339;
 mod row;
+mod schema;
 mod spool;
 mod sqlite;
 mod store;

@@ -7,6 +7,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, Sqli
 use sqlx::{Arguments, AssertSqlSafe, Connection, Executor};
 
 use super::postgres::run_migrations;
+use super::schema::{BATCHES, Expected, FLOWS, Found, differences};
 use super::store::{Unit, WriteError};
 use super::{COLUMNS, Row, StoreError, Timestamp};
 use crate::wire::Tunnel;
@@ -44,6 +45,7 @@ impl SqliteStore {
             Ok(error) => describe(&error, &name),
             Err(error) => error,
         })?;
+        verify(&mut connection, &name).await?;
         Ok(Self { connection, path: name, full: insert(ROWS_PER_STATEMENT) })
     }
 
@@ -95,6 +97,36 @@ impl SqliteStore {
             log::debug!("closing {}: {error}", self.path);
         }
     }
+}
+
+/// Refuses tables that somebody altered, with all that differs.
+pub(super) async fn verify(connection: &mut SqliteConnection, path: &str) -> Result<(), StoreError> {
+    let failed = |error: sqlx::Error| describe(&error, path);
+    let kind = |column: &Expected| column.sqlite;
+    let (flows, _) = columns(connection, "flows").await.map_err(failed)?;
+    let (batches, key) = columns(connection, "batches").await.map_err(failed)?;
+    let mut found = differences("flows", FLOWS, &flows, kind);
+    found.extend(differences("batches", BATCHES, &batches, kind));
+    if !batches.is_empty() && key != ["sensor", "run", "seq"] {
+        found.push("batches has no PRIMARY KEY (sensor, run, seq)".to_owned());
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Altered { at: format!("sqlite:{path}"), differences: found.join(", ") })
+}
+
+/// A table's columns, and those of its primary key in the key's order.
+async fn columns(connection: &mut SqliteConnection, table: &str) -> Result<(Vec<Found>, Vec<String>), sqlx::Error> {
+    let rows: Vec<(String, String, bool, bool, i64)> = sqlx::query_as(
+        "SELECT name, type, \"notnull\" <> 0, dflt_value IS NOT NULL, pk FROM pragma_table_info(?) ORDER BY pk",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await?;
+    let key = rows.iter().filter(|row| row.4 > 0).map(|row| row.0.clone()).collect();
+    let found = |(name, kind, not_null, has_default, _)| Found { name, kind, not_null, has_default };
+    Ok((rows.into_iter().map(found).collect(), key))
 }
 
 /// An INSERT of `rows` rows, made of the names of columns and question marks alone.

@@ -3,6 +3,7 @@
 mod connect;
 mod encode;
 mod partitions;
+mod schema;
 
 pub(super) use connect::{connect, describe, run_migrations};
 
@@ -12,6 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 
 use self::partitions::Partitions;
+use self::schema::verify;
 use super::store::{RunIdentity, Unit, WriteError};
 use super::{COLUMNS, Row, StoreError};
 use crate::flow::FlowRecord;
@@ -42,6 +44,7 @@ impl PostgresStore {
         connect::migrate(&mut connection, options, &at).await?;
         let mut partitions = Partitions::default();
         let user = options.get_username().to_owned();
+        verify(&mut connection, &at, &user).await?;
         partitions.ahead(&mut connection).await.map_err(|error| describe(&error, &at, &user))?;
         let copy = format!("COPY flows ({}) FROM STDIN WITH (FORMAT binary)", COLUMNS.join(", "));
         Ok(Self { connection, at, user, partitions, copy, buffer: Vec::with_capacity(2 * CHUNK) })
