@@ -14,7 +14,7 @@ use crate::capture::{AttachPreference, CaptureConfig, random};
 use crate::config::{Config, FrameSize, XdpModeKey};
 use crate::flow::{FlowConfig, Timeouts};
 use crate::sensor::{self, SensorConfig};
-use crate::sink::{SpoolConfig, WriterConfig, state_folder};
+use crate::sink::{SpoolConfig, UpkeepConfig, WriterConfig, state_folder};
 
 /// Capture on an interface until SIGTERM or Ctrl-C, then store what is left and print a summary
 ///
@@ -53,7 +53,8 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     let flow = flow(&config, config.max_flows.div_ceil(capture.workers as u32));
     let status_interval = Duration::from_secs(config.status_interval);
     let metrics = arguments.metrics.or(config.metrics);
-    let summary = sensor::run(SensorConfig { capture, flow, writer, status_interval, metrics })?;
+    let upkeep = UpkeepConfig::new(writer.url.clone(), config.retention_days);
+    let summary = sensor::run(SensorConfig { capture, flow, writer, upkeep, status_interval, metrics })?;
     write!(std::io::stderr().lock(), "{summary}")?;
     Ok(ExitCode::SUCCESS)
 }

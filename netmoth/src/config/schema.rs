@@ -32,6 +32,8 @@ pub struct Config {
     pub postgres: Option<Postgres>,
     /// Any store by its URL; instead of `postgres`.
     pub store: Option<String>,
+    /// Days for which PostgreSQL keeps rows; 0 keeps all.
+    pub retention_days: u32,
     /// Take an interface that the host itself uses.
     pub exclusive: bool,
     /// Receive queues to capture; all where empty.
@@ -84,6 +86,7 @@ impl Default for Config {
             bpf: String::new(),
             postgres: None,
             store: None,
+            retention_days: 0,
             exclusive: false,
             queues: Vec::new(),
             xdp_mode: XdpModeKey::Auto,
@@ -248,6 +251,7 @@ pub(super) const KEYS: &[&str] = &[
     "postgres.db",
     "postgres.host",
     "store",
+    "retention_days",
     "exclusive",
     "queues",
     "xdp_mode",

@@ -80,6 +80,14 @@ fn every_value_out_of_range_is_reported_at_once_with_its_line() {
 }
 
 #[test]
+fn days_of_retention_are_a_whole_number_up_to_ten_years() {
+    assert_eq!(Config::parse("retention_days: 3650\n").unwrap().retention_days, 3_650);
+    for text in ["retention_days: 3651\n", "retention_days: -1\n", "retention_days: 7.5\n", "retention_days: 7d\n"] {
+        assert_eq!((only_problem(text).line, only_problem(text).key.as_str()), (Some(1), "retention_days"), "{text}");
+    }
+}
+
+#[test]
 fn a_key_given_twice_is_refused() {
     assert!(Config::parse("max_cores: 1\nmax_cores: 2\n").is_err());
 }

@@ -5,6 +5,8 @@ use super::{Config, Problem};
 
 /// Seconds in a week: the longest timeout that the flow table's clock tells apart.
 const WEEK: u64 = 7 * 24 * 3600;
+/// In days: whoever wants to keep rows for longer keeps all of them.
+const TEN_YEARS: u32 = 3_650;
 
 pub(super) fn problems(config: &Config, text: &str) -> Vec<Problem> {
     let mut found = Vec::new();
@@ -66,6 +68,7 @@ fn ranges(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
     );
     check(config.busy_poll <= 100_000, "busy_poll", "must lie between 0 (off) and 100000 microseconds");
     check((1024..=16_777_216).contains(&config.max_flows), "max_flows", "must lie between 1024 and 16777216");
+    check(config.retention_days <= TEN_YEARS, "retention_days", "must lie between 0 (keep all) and 3650 days");
     let seconds = "must lie between 1 second and 604800 (a week)";
     for (value, key) in [
         (config.connection_timeout, "connection_timeout"),

@@ -19,7 +19,7 @@ use crate::capture::{Capture, CaptureConfig, CaptureCounts, CaptureError, LinkEv
 use crate::flow::{FlowConfig, FlowError};
 use crate::prometheus::{Captured, Endpoint, EndpointError, Page, Snapshot};
 use crate::service::Service;
-use crate::sink::{StoreError, Writer, WriterConfig};
+use crate::sink::{StoreError, Upkeep, UpkeepConfig, Writer, WriterConfig};
 
 use crew::Crew;
 
@@ -44,6 +44,8 @@ pub struct SensorConfig {
     pub flow: FlowConfig,
     /// The store.
     pub writer: WriterConfig,
+    /// What is done to the store beside writing.
+    pub upkeep: UpkeepConfig,
     /// Between two status lines; zero for none.
     pub status_interval: Duration,
     /// Where Prometheus finds the metrics, if it is to.
@@ -102,6 +104,7 @@ pub fn run(config: SensorConfig) -> Result<Summary, SensorError> {
     // The address first: where it can't be had, nothing was begun.
     let endpoint = config.metrics.map(Endpoint::bind).transpose()?;
     let writer = Writer::start(config.writer.clone())?;
+    let upkeep = Upkeep::start(config.upkeep.clone())?;
     let (mut capture, sources) = Capture::open(&config.capture)?;
     let crew = Crew::start(sources, &config, &writer)?;
     let links = capture.watch_link()?;
@@ -110,6 +113,7 @@ pub fn run(config: SensorConfig) -> Result<Summary, SensorError> {
         capture,
         crew,
         writer,
+        upkeep,
         signals,
         links,
         service: Service::from_environment(),
@@ -132,6 +136,8 @@ struct Sensor {
     capture: Capture,
     crew: Crew,
     writer: Writer,
+    /// Ends when this is dropped.
+    upkeep: Option<Upkeep>,
     signals: Receiver<i32>,
     links: Receiver<LinkEvent>,
     service: Service,
@@ -257,6 +263,7 @@ impl Sensor {
         self.service.stopping();
         let seconds = self.started.elapsed().as_secs_f64();
         self.capture.detach();
+        drop(self.upkeep.take());
         self.crew.drain(DRAIN_DEADLINE);
         self.show_metrics();
         let headline = format!("{seconds:.1} s on {}", self.capture.describe());

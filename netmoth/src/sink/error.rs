@@ -55,6 +55,8 @@ pub enum StoreError {
          added if they are nullable or have a default), or name another database"
     )]
     Altered { at: String, differences: String },
+    #[error("retention_days is set, but {at} keeps all rows. Set retention_days: 0, or store in PostgreSQL")]
+    NoRetention { at: String },
     #[error("'{path}' is a file, but not an SQLite database. Name another file, or move this one away")]
     NotADatabase { path: String },
     #[error(

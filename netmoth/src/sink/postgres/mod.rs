@@ -4,8 +4,11 @@ mod connect;
 mod encode;
 mod partitions;
 mod schema;
+mod upkeep;
 
 pub(super) use connect::{connect, describe, run_migrations};
+pub(super) use schema::verify;
+pub(super) use upkeep::{Turn, extent};
 
 use std::time::Duration;
 
@@ -13,7 +16,6 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 
 use self::partitions::Partitions;
-use self::schema::verify;
 use super::store::{RunIdentity, Unit, WriteError};
 use super::{COLUMNS, Row, StoreError};
 use crate::flow::FlowRecord;

@@ -74,7 +74,7 @@ impl Partitions {
 }
 
 /// The name of a day's partition and the statement that makes it; both are made of numbers alone.
-fn statement(day: i64) -> (String, String) {
+pub(super) fn statement(day: i64) -> (String, String) {
     let ((year, month, date), (next_year, next_month, next_date)) = (civil_from_days(day), civil_from_days(day + 1));
     let name = format!("flows_{year:04}{month:02}{date:02}");
     let sql = format!(
