@@ -72,8 +72,8 @@ impl Check {
     }
 }
 
-/// Asks everything that `netmoth run` depends on.
-pub fn run(wanted: &Wanted, store: &StoreUrl, spool: Option<&SpoolConfig>) -> Vec<Check> {
+/// Asks everything that `netmoth run` depends on; the store is to keep rows for `retention_days`, 0 for all of them.
+pub fn run(wanted: &Wanted, store: &StoreUrl, retention_days: u32, spool: Option<&SpoolConfig>) -> Vec<Check> {
     let mut checks = match Facts::gather(&wanted.capture.interface) {
         Ok(facts) => judge(wanted, &facts),
         Err(error) => {
@@ -81,7 +81,7 @@ pub fn run(wanted: &Wanted, store: &StoreUrl, spool: Option<&SpoolConfig>) -> Ve
             vec![Check::fail("host", what, remedy)]
         }
     };
-    checks.push(store::reachable(store));
+    checks.push(store::reachable(store, retention_days));
     checks.push(spool::judge(spool));
     checks
 }

@@ -5,27 +5,39 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{Check, facts};
-use crate::sink::{FlowQuery, StoreError, StoreUrl, query_flows};
+use crate::sink::{FlowQuery, StoreError, StoreUrl, overview, query_flows};
 
-pub(super) fn reachable(store: &StoreUrl) -> Check {
+pub(super) fn reachable(store: &StoreUrl, retention_days: u32) -> Check {
+    if let (StoreUrl::Sqlite(_), 1..) = (store, retention_days) {
+        let (what, remedy) = facts::halves(&StoreError::NoRetention { at: store.to_string() }.to_string());
+        return Check::fail("store", what, remedy);
+    }
     let newest = FlowQuery { since_ns: None, limit: 1 };
-    match query_flows(store, newest) {
-        Ok(_) | Err(StoreError::NoTables { .. }) => match store {
-            StoreUrl::Sqlite(path) if !may_write(path) => Check::fail(
-                "store",
-                format!("{store} can't be written to by this user"),
-                "change its owner or mode, or name another file with store:",
-            ),
-            _ => Check::ok("store", format!("{store} answers")),
-        },
-        Err(StoreError::NoSuchFile { .. }) => match store {
-            StoreUrl::Sqlite(path) => new_file(store, path),
-            StoreUrl::Postgres(_) => Check::ok("store", format!("{store} answers")),
-        },
-        Err(error) => {
+    // Altered tables have a sentence of their own, so they are looked at before a row is asked for.
+    let held = overview(store).and_then(|held| query_flows(store, newest).map(|_| held));
+    match (store, held) {
+        (StoreUrl::Sqlite(path), Ok(_) | Err(StoreError::NoTables { .. })) if !may_write(path) => Check::fail(
+            "store",
+            format!("{store} can't be written to by this user"),
+            "change its owner or mode, or name another file with store:",
+        ),
+        (_, Ok(held)) => Check::ok("store", format!("{store} answers: {held}; {}", kept(retention_days))),
+        (_, Err(StoreError::NoTables { .. })) => {
+            Check::ok("store", format!("{store} answers, its tables will be made; {}", kept(retention_days)))
+        }
+        (StoreUrl::Sqlite(path), Err(StoreError::NoSuchFile { .. })) => new_file(store, path),
+        (_, Err(error)) => {
             let (what, remedy) = facts::halves(&error.to_string());
             Check::fail("store", what, remedy)
         }
+    }
+}
+
+fn kept(days: u32) -> String {
+    match days {
+        0 => "all rows are kept (retention_days: 0)".to_owned(),
+        1 => "rows are kept for a day".to_owned(),
+        _ => format!("rows are kept for {days} days"),
     }
 }
 
@@ -65,13 +77,13 @@ mod tests {
     fn a_file_that_can_be_made_is_fine_and_is_not_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flows.db");
-        let check = reachable(&StoreUrl::Sqlite(path.clone()));
+        let check = reachable(&StoreUrl::Sqlite(path.clone()), 0);
         assert_eq!((check.status, path.exists()), (Status::Ok, false), "{check:?}");
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_named() {
-        let check = reachable(&StoreUrl::Sqlite("/nonexistent/flows.db".into()));
+        let check = reachable(&StoreUrl::Sqlite("/nonexistent/flows.db".into()), 0);
         assert_eq!(check.status, Status::Fail);
         assert!(check.found.contains("/nonexistent is not there"), "{check:?}");
     }
@@ -85,15 +97,23 @@ mod tests {
             "Moths fly at night, and this is longer than the header of any database file. ".repeat(20),
         )
         .unwrap();
-        let check = reachable(&StoreUrl::Sqlite(path));
+        let check = reachable(&StoreUrl::Sqlite(path), 0);
         assert_eq!(check.status, Status::Fail);
         assert!(check.found.contains("not an SQLite database") && check.remedy.is_some(), "{check:?}");
     }
 
     #[test]
     fn a_server_that_is_not_there_is_named_without_its_password() {
-        let check = reachable(&"postgres://moth:secret-word@127.0.0.1:1/flows".parse().unwrap());
+        let check = reachable(&"postgres://moth:secret-word@127.0.0.1:1/flows".parse().unwrap(), 0);
         assert_eq!(check.status, Status::Fail);
         assert!(check.found.contains("127.0.0.1:1") && !format!("{check:?}").contains("secret-word"), "{check:?}");
+    }
+
+    #[test]
+    fn retention_is_refused_where_it_would_be_ignored() {
+        let check = reachable(&StoreUrl::Sqlite("/nonexistent/flows.db".into()), 30);
+        assert_eq!(check.status, Status::Fail);
+        assert!(check.found.contains("retention_days"), "{check:?}");
+        assert!(check.remedy.unwrap().contains("PostgreSQL"));
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     let workers = config.number_of_rings.min(config.max_cores);
     let wanted = Wanted { capture: run::capture(&config, interface), workers };
     let mut checks = vec![Check { name: "configuration", status: Status::Ok, found, remedy: None }];
-    checks.extend(check::run(&wanted, &url, run::spool(&config).as_ref()));
+    checks.extend(check::run(&wanted, &url, config.retention_days, run::spool(&config).as_ref()));
     checks.extend(config.metrics.map(check::metrics));
     let out = io::stdout().lock();
     let colour = RowPrinter::<io::StdoutLock<'_>>::colour_wanted(out.is_terminal());
