@@ -117,6 +117,24 @@ fn retention_drops_the_days_that_are_too_old_and_nothing_else() {
 }
 
 #[test]
+fn a_day_that_can_not_be_dropped_does_not_keep_the_others() {
+    let Some(server) = PostgresServer::start() else { return };
+    let writer = writer(&server, "edge");
+    let mut sender = writer.sender(0);
+    for back in [32, 31, 30] {
+        assert!(sender.send(&mut of_day(day(&server, back).0, 0, 10)));
+    }
+    drop(sender);
+    assert_eq!(writer.finish(DRAIN).committed, 30);
+    let needed = day(&server, 31).1;
+    server.psql(&format!("CREATE VIEW precious AS SELECT * FROM {needed}"));
+    let upkeep = upkeep(&server, 7);
+    turn(&upkeep);
+    let left = server.psql("SELECT DISTINCT tableoid::regclass FROM flows");
+    assert_eq!((left.as_str(), server.psql("SELECT count(*) FROM precious").as_str()), (needed.as_str(), "10"));
+}
+
+#[test]
 fn who_reads_for_long_is_not_disturbed_and_the_writer_goes_on() {
     let Some(server) = PostgresServer::start() else { return };
     let writer = writer(&server, "edge");
@@ -338,6 +356,11 @@ fn tables_that_were_altered_are_refused_with_the_difference() {
             "ALTER TABLE batches ALTER COLUMN records TYPE text",
             "ALTER TABLE batches ALTER COLUMN records TYPE int USING records::int",
             "batches.records is of type text instead of integer",
+        ),
+        (
+            "ALTER TABLE batches ALTER COLUMN written_at DROP DEFAULT",
+            "ALTER TABLE batches ALTER COLUMN written_at SET DEFAULT now()",
+            "batches.written_at has no default any more",
         ),
         (
             "ALTER TABLE flows RENAME TO kept; CREATE TABLE flows (LIKE kept)",

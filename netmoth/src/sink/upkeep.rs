@@ -88,7 +88,7 @@ impl Upkeep {
         Ok(Some(Self { stop: Some(stop), thread: Some(thread), turns }))
     }
 
-    /// Turns that are over, whether they had something to do or not.
+    /// Turns that are over, whether they worked or not; those that another sensor took do not count.
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::Acquire)
     }
@@ -125,11 +125,14 @@ impl Keeper {
                     // Without the lock another sensor does it all.
                     if let Some(turn) = turn {
                         self.turn(turn).await;
+                        self.turns.fetch_add(1, Ordering::Release);
                     }
                 }
-                Err(error) => self.troubles.note("connecting", Err(error.to_string())),
+                Err(error) => {
+                    self.troubles.note("connecting", Err(error.to_string()));
+                    self.turns.fetch_add(1, Ordering::Release);
+                }
             }
-            self.turns.fetch_add(1, Ordering::Release);
             tokio::time::sleep(self.config.every).await;
         }
     }
@@ -168,6 +171,9 @@ impl Keeper {
         let dropped = turn.retention(days).await.map_err(|error| self.sentence(&error))?;
         if !dropped.partitions.is_empty() {
             log::info!("dropped what is older than {days} days: {}", dropped.partitions.join(", "));
+        }
+        if let Some(error) = dropped.failed {
+            return Err(self.sentence(&error));
         }
         if dropped.busy {
             return Err(

@@ -26,6 +26,10 @@ async fn altered(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Err
     let ledger: Vec<Expected> = BATCHES.iter().copied().chain([WRITTEN_AT]).collect();
     let batches = columns(connection, "batches").await?;
     found.extend(differences("batches", &ledger, &batches, kind));
+    // The only one that the writer leaves to the server.
+    if batches.iter().any(|column| column.name == WRITTEN_AT.name && !column.has_default) {
+        found.push(format!("batches.{} has no default any more", WRITTEN_AT.name));
+    }
     if !flows.is_empty() {
         let by: Option<String> =
             sqlx::query_scalar("SELECT pg_get_partkeydef(to_regclass('flows'))").fetch_one(&mut *connection).await?;

@@ -44,6 +44,8 @@ pub(in crate::sink) struct Dropped {
     pub(in crate::sink) partitions: Vec<String>,
     /// A query or command held on to `flows`, so that some stay until the next turn.
     pub(in crate::sink) busy: bool,
+    /// Why one could not be dropped although nobody held it: the first of them, mostly a view that needs it.
+    pub(in crate::sink) failed: Option<sqlx::Error>,
 }
 
 /// How many days there are, the oldest and the newest (as dates), and the size of the whole database.
@@ -90,30 +92,22 @@ impl Turn {
         let today = self.clock().await?.div_euclid(DAY_S);
         let mut old = partitions(&mut self.connection).await?;
         old.retain(|partition| partition.day < today - i64::from(days));
-        let (mut dropped, mut failed) = (Dropped::default(), None);
+        let mut dropped = Dropped::default();
         for Partition { name, table, .. } in old {
             let sql = format!("BEGIN; SET LOCAL lock_timeout = '200ms'; DROP TABLE {table}; COMMIT");
-            match self.connection.execute(AssertSqlSafe(sql)).await {
-                Ok(_) => dropped.partitions.push(name),
-                Err(error) => {
-                    self.connection.execute("ROLLBACK").await?;
-                    if is_lock_timeout(&error) {
-                        dropped.busy = true;
-                        break;
-                    }
-                    // A view on this one must not keep the others.
-                    failed.get_or_insert(error);
-                }
+            let Err(error) = self.connection.execute(AssertSqlSafe(sql)).await else {
+                dropped.partitions.push(name);
+                continue;
+            };
+            self.connection.execute("ROLLBACK").await?;
+            if is_lock_timeout(&error) {
+                // The next one would hold up the writers as long again, most likely for nothing.
+                dropped.busy = true;
+                break;
             }
+            dropped.failed.get_or_insert(error);
         }
-        match failed {
-            Some(error) if dropped.partitions.is_empty() => Err(error),
-            Some(error) => {
-                log::info!("dropped {}", dropped.partitions.join(", "));
-                Err(error)
-            }
-            None => Ok(dropped),
-        }
+        Ok(dropped)
     }
 
     /// Gives the partitions of days that are over the indexes that would slow down writing, the newest first; returns their names.
@@ -184,8 +178,9 @@ impl Turn {
         }
     }
 
-    /// Closes the connection, and gives the lock back with it.
-    pub(in crate::sink) async fn end(self) -> Result<(), sqlx::Error> {
+    /// Gives the lock back and closes the connection: the server would notice the latter a little later.
+    pub(in crate::sink) async fn end(mut self) -> Result<(), sqlx::Error> {
+        self.connection.execute("SELECT pg_advisory_unlock_all()").await?;
         self.connection.close().await
     }
 
