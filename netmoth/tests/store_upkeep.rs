@@ -276,6 +276,32 @@ fn days_that_are_over_get_their_indexes_and_the_others_do_not() {
 }
 
 #[test]
+fn late_rows_are_stored_while_an_index_of_their_day_waits() {
+    let Some(server) = PostgresServer::start() else { return };
+    let writer = writer(&server, "edge");
+    let mut sender = writer.sender(0);
+    let (midnight, closed) = day(&server, 2);
+    assert!(sender.send(&mut of_day(midnight, 0, 100)));
+    until("the rows are stored", || writer.counters().report().committed == 100);
+    // CREATE INDEX CONCURRENTLY waits for whoever still sees the table as it was.
+    let old = ["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1", "SELECT pg_sleep(600)"];
+    let old = Session::start(&server, &old);
+    let upkeep = upkeep(&server, 0);
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX%'";
+    until("an index waits", || server.psql(waits) == "1");
+    assert!(sender.send(&mut of_day(midnight, 100, 200)));
+    until("late rows are stored", || writer.counters().report().committed == 200);
+    assert_eq!(server.psql(waits), "1");
+    old.end(&server);
+    turn(&upkeep);
+    let valid = format!("SELECT count(*) FROM pg_index WHERE indrelid = '{closed}'::regclass AND indisvalid");
+    assert_eq!(server.psql(&valid), "4");
+    drop(sender);
+    let report = writer.finish(DRAIN);
+    assert_eq!((report.committed, report.retries, report.lost_total()), (200, 0, 0));
+}
+
+#[test]
 fn the_ledger_forgets_after_ninety_days() {
     let Some(server) = PostgresServer::start() else { return };
     Writer::start(WriterConfig::new(server.url(), "edge")).unwrap().finish(DRAIN);
