@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{Check, facts};
-use crate::sink::{FlowQuery, StoreError, StoreUrl, overview, query_flows};
+use crate::sink::{FlowQuery, StoreError, StoreUrl, UpkeepConfig, overview, query_flows};
 
 pub(super) fn reachable(store: &StoreUrl, retention_days: u32) -> Check {
-    if let (StoreUrl::Sqlite(_), 1..) = (store, retention_days) {
-        let (what, remedy) = facts::halves(&StoreError::NoRetention { at: store.to_string() }.to_string());
+    if let Err(error) = UpkeepConfig::new(store.clone(), retention_days).check() {
+        let (what, remedy) = facts::halves(&error.to_string());
         return Check::fail("store", what, remedy);
     }
     let newest = FlowQuery { since_ns: None, limit: 1 };

@@ -44,6 +44,8 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
             "no interface is named; give one with -i, or set interface: in the configuration"
         )));
     };
+    let upkeep = UpkeepConfig::new(url.clone(), config.retention_days);
+    upkeep.check().map_err(|error| Failure::Usage(error.into()))?;
     let capture = capture(&config, interface);
     let mut writer = WriterConfig::new(url, sensor_name(&config));
     writer.community_id_seed = config.community_id_seed;
@@ -53,7 +55,6 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     let flow = flow(&config, config.max_flows.div_ceil(capture.workers as u32));
     let status_interval = Duration::from_secs(config.status_interval);
     let metrics = arguments.metrics.or(config.metrics);
-    let upkeep = UpkeepConfig::new(writer.url.clone(), config.retention_days);
     let summary = sensor::run(SensorConfig { capture, flow, writer, upkeep, status_interval, metrics })?;
     write!(std::io::stderr().lock(), "{summary}")?;
     Ok(ExitCode::SUCCESS)

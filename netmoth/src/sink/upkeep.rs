@@ -38,6 +38,17 @@ impl UpkeepConfig {
     pub fn new(url: StoreUrl, retention_days: u32) -> Self {
         Self { url, retention_days, every: Duration::from_secs(600), connect_timeout: Duration::from_secs(10) }
     }
+
+    /// Whether this store can do what is asked of it; nothing is opened for that.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRetention`] for SQLite, where a silent wish would fill the disk.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match &self.url {
+            StoreUrl::Sqlite(_) if self.retention_days > 0 => Err(StoreError::NoRetention { at: self.url.to_string() }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The upkeep while it runs. Dropping it ends it at once, in the middle of a turn if need be: every step of it may be interrupted.
@@ -55,11 +66,8 @@ impl Upkeep {
     /// # Errors
     /// Retention asked of SQLite, or no thread to be had. What fails later is logged, once for each kind, and never ends anything.
     pub fn start(config: UpkeepConfig) -> Result<Option<Self>, StoreError> {
-        let options = match &config.url {
-            StoreUrl::Postgres(options) => options,
-            StoreUrl::Sqlite(_) if config.retention_days == 0 => return Ok(None),
-            StoreUrl::Sqlite(_) => return Err(StoreError::NoRetention { at: config.url.to_string() }),
-        };
+        config.check()?;
+        let StoreUrl::Postgres(options) = &config.url else { return Ok(None) };
         let failed = |error: std::io::Error| StoreError::Start { cause: error.to_string() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();

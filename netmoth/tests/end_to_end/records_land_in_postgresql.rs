@@ -60,3 +60,35 @@ fn a_live_capture_in_postgresql_equals_the_file_that_tcpdump_wrote() {
     let rows: usize = server.psql("SELECT count(*) FROM flows").parse().unwrap();
     assert_eq!(rows, 2 * records.len());
 }
+
+#[test]
+fn days_that_are_older_than_configured_are_dropped_by_run_alone() {
+    if !root() {
+        return;
+    }
+    let Some(server) = PostgresServer::start() else { return };
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::new(HubShape::default());
+    let url = server.socket_url();
+    let old = "SELECT to_regclass('flows_20010101') IS NOT NULL";
+    let settings = Settings { more: "retention_days: 30".to_owned(), ..Settings::workers(1) };
+    let file = settings.write(folder.path());
+    // An empty capture: a pcap header without packets. The tables are made for it.
+    let empty = folder.path().join("empty.pcap");
+    std::fs::write(&empty, [&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0][..], &[0; 8], &[0, 0, 4, 0, 1, 0, 0, 0]].concat())
+        .unwrap();
+    let read = || {
+        let mut read = crate::support::command::command(sensor::NETMOTH);
+        read.args(["read", "--store", &url, "-c"]).args([&file, &empty]);
+        crate::support::command::run(&mut read, crate::support::command::SHORT).expect_success();
+    };
+    read();
+    server.psql("CREATE TABLE flows_20010101 PARTITION OF flows FOR VALUES FROM ('2001-01-01 00:00+00') TO ('2001-01-02 00:00+00')");
+    read();
+    assert_eq!(server.psql(old), "t", "`read` drops nothing");
+    let sensor = Sensor::start_with_store(hub.at_tap(sensor::NETMOTH), folder.path(), &settings, url.clone());
+    sensor.process().wait_for("dropped what is older than 30 days: flows_20010101", crate::support::command::SHORT);
+    assert_eq!(server.psql(old), "f");
+    sensor.stop().assert_nothing_lost();
+}
