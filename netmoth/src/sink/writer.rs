@@ -29,7 +29,7 @@ pub struct WriterConfig {
     /// Records that may wait in memory while the store is away, about 250 bytes each. What comes when they are that many is
     /// lost and counted, so what the store gets later is complete up to one moment. Default 1,000,000.
     pub max_waiting_records: usize,
-    /// Records of one transaction at most. Default 16,384.
+    /// Records of one transaction at most. Default 65,536.
     pub batch_records: usize,
     /// How long a record waits at most while the store is there. Default 1 s.
     pub flush_interval: Duration,
@@ -51,7 +51,7 @@ impl WriterConfig {
             sensor: sensor.into(),
             community_id_seed: 0,
             max_waiting_records: 1_000_000,
-            batch_records: 16_384,
+            batch_records: 65_536,
             flush_interval: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),

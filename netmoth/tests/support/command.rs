@@ -123,6 +123,11 @@ impl Running {
         begin.elapsed()
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal by name (`TERM`, `KILL`, `STOP`).
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

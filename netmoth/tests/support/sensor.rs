@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) cores: u32,
     /// `number_of_rings`.
     pub(crate) rings: u32,
+    /// `spool.max_bytes`.
+    pub(crate) spool_bytes: u64,
     /// Further lines of the configuration file.
     pub(crate) more: String,
 }
@@ -29,17 +31,18 @@ pub(crate) struct Settings {
 impl Settings {
     /// That many workers, each with a ring at least.
     pub(crate) fn workers(count: u32) -> Self {
-        Self { cores: count, rings: count, more: String::new() }
+        Self { cores: count, rings: count, spool_bytes: 1 << 30, more: String::new() }
     }
 
     /// Writes the configuration file into `folder`.
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         let file = folder.join("netmoth.yml");
         let text = format!(
-            "interface: tap0\nnumber_of_rings: {}\nmax_cores: {}\nzero_copy: true\nspool: {{path: {:?}}}\n{}\n",
+            "interface: tap0\nnumber_of_rings: {}\nmax_cores: {}\nzero_copy: true\nspool: {{path: {:?}, max_bytes: {}}}\n{}\n",
             self.rings,
             self.cores,
             folder.join("spool"),
+            self.spool_bytes,
             self.more
         );
         std::fs::write(&file, text).unwrap();

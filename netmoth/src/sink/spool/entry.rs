@@ -16,7 +16,7 @@ use crate::sink::store::{RunIdentity, Unit};
 const MAGIC: &[u8; 4] = b"NMB1";
 pub(super) const HEADER: usize = 20;
 
-/// No batch is longer: 16,384 records of at most 200 bytes are 3.3 MB.
+/// No batch is longer: 262,144 records of at most 200 bytes are 52 MB.
 const LONGEST: usize = 64 << 20;
 
 /// Appends a batch.
