@@ -46,7 +46,7 @@ fn moment(wire: &Wire, sensor: &Sensor) -> Moment {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     Moment {
         frames: sum("netmoth_received_frames_total"),
-        dropped: sum("netmoth_dropped_frames_total"),
+        dropped: sum("netmoth_kernel_dropped_frames_total"),
         emitted: sum("netmoth_records_emitted_total"),
         spooled: sum("netmoth_records_spooled"),
         spool_bytes: sum("netmoth_spool_bytes"),
