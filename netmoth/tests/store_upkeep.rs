@@ -160,6 +160,20 @@ fn who_reads_for_long_is_not_disturbed_and_the_writer_goes_on() {
 }
 
 #[test]
+fn a_day_of_its_own_is_made_while_somebody_reads() {
+    let Some(server) = PostgresServer::start() else { return };
+    let writer = writer(&server, "edge");
+    let reader = Session::start(&server, &["BEGIN", "SELECT count(*) FROM flows", "SELECT pg_sleep(600)"]);
+    let (midnight, name) = day(&server, 30);
+    assert!(writer.sender(0).send(&mut of_day(midnight, 0, 10)));
+    until("rows of a new day are stored", || writer.counters().report().committed == 10);
+    assert_eq!(server.psql(&format!("SELECT count(*) FROM {name}")), "10");
+    reader.end(&server);
+    let report = writer.finish(DRAIN);
+    assert_eq!((report.committed, report.retries, report.lost_total()), (10, 0, 0));
+}
+
+#[test]
 fn late_rows_of_a_day_that_was_dropped_behind_the_writers_back_are_stored() {
     let Some(server) = PostgresServer::start() else { return };
     let writer = writer(&server, "edge");
@@ -273,6 +287,21 @@ fn days_that_are_over_get_their_indexes_and_the_others_do_not() {
     let report = writer.finish(DRAIN);
     assert_eq!((report.committed, report.retries, report.lost_total()), (700, 0, 0));
     assert_eq!(server.psql(&format!("SELECT count(*) FROM {closed}")), "600", "late rows land in a closed day");
+}
+
+#[test]
+fn late_rows_for_a_day_that_somebody_detached_bring_it_back() {
+    let Some(server) = PostgresServer::start() else { return };
+    let writer = writer(&server, "edge");
+    let mut sender = writer.sender(0);
+    let (midnight, name) = day(&server, 30);
+    assert!(sender.send(&mut of_day(midnight, 0, 10)));
+    until("the rows are stored", || writer.counters().report().committed == 10);
+    server.psql(&format!("ALTER TABLE flows DETACH PARTITION {name}"));
+    assert!(sender.send(&mut of_day(midnight, 10, 20)));
+    drop(sender);
+    assert_eq!(writer.finish(DRAIN).committed, 20);
+    assert_eq!(server.psql("SELECT count(*) FROM flows"), "20");
 }
 
 #[test]

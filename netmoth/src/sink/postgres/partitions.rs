@@ -54,17 +54,16 @@ impl Partitions {
         if days.is_empty() {
             return Ok(());
         }
-        // Each day on its own: the parent is locked for as short as can be, while another sensor may be writing.
         for day in days {
-            let (name, sql) = statement(day);
-            let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-                .bind(&name)
-                .fetch_one(&mut *connection)
-                .await?;
-            if !exists {
+            let partition = DayPartition::of(day);
+            if !is_attached(connection, &partition.name).await? {
                 connection.execute("BEGIN").await?;
                 sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await?;
-                connection.execute(AssertSqlSafe(sql)).await?;
+                connection.execute(AssertSqlSafe(partition.create)).await?;
+                // Another sensor may have been faster.
+                if !is_attached(connection, &partition.name).await? {
+                    connection.execute(AssertSqlSafe(partition.attach)).await?;
+                }
                 connection.execute("COMMIT").await?;
             }
             self.known.insert(day);
@@ -73,15 +72,41 @@ impl Partitions {
     }
 }
 
-/// The name of a day's partition and the statement that makes it; both are made of numbers alone.
-pub(super) fn statement(day: i64) -> (String, String) {
-    let ((year, month, date), (next_year, next_month, next_date)) = (civil_from_days(day), civil_from_days(day + 1));
-    let name = format!("flows_{year:04}{month:02}{date:02}");
-    let sql = format!(
-        "CREATE TABLE IF NOT EXISTS {name} PARTITION OF flows FOR VALUES \
-         FROM ('{year:04}-{month:02}-{date:02} 00:00:00+00') TO ('{next_year:04}-{next_month:02}-{next_date:02} 00:00:00+00')"
-    );
-    (name, sql)
+/// A table of that name that somebody detached does not count: rows that come late for it would fail again and again.
+async fn is_attached(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
+    let sql =
+        "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass($1) AND inhparent = to_regclass('flows'))";
+    sqlx::query_scalar(sql).bind(name).fetch_one(connection).await
+}
+
+/// The name of a day's partition and the statements that make it; all are made of numbers alone.
+///
+/// Made as a table and then attached: CREATE TABLE … PARTITION OF needs `flows` for itself alone, so it would wait for whoever reads for
+/// long (a backup), and all other sensors would wait behind it. ATTACH goes along with readers and writers.
+pub(super) struct DayPartition {
+    pub(super) name: String,
+    create: String,
+    /// Ends with the bounds, as the server prints them in UTC.
+    pub(super) attach: String,
+}
+
+impl DayPartition {
+    pub(super) fn of(day: i64) -> Self {
+        let date = |day| {
+            let (year, month, date) = civil_from_days(day);
+            format!("{year:04}-{month:02}-{date:02}")
+        };
+        let (from, to) = (date(day), date(day + 1));
+        let name = format!("flows_{}", from.replace('-', ""));
+        let create = format!(
+            "CREATE TABLE IF NOT EXISTS {name} \
+             (LIKE flows INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE)"
+        );
+        let attach = format!(
+            "ALTER TABLE flows ATTACH PARTITION {name} FOR VALUES FROM ('{from} 00:00:00+00') TO ('{to} 00:00:00+00')"
+        );
+        Self { name, create, attach }
+    }
 }
 
 #[cfg(test)]
@@ -90,8 +115,9 @@ mod tests {
 
     #[test]
     fn a_partition_is_named_after_its_day_and_ends_with_it() {
-        let (name, sql) = statement(day_of_ns(1_798_761_599_999_999_999));
-        assert_eq!(name, "flows_20261231");
-        assert!(sql.ends_with("FROM ('2026-12-31 00:00:00+00') TO ('2027-01-01 00:00:00+00')"), "{sql}");
+        let partition = DayPartition::of(day_of_ns(1_798_761_599_999_999_999));
+        assert_eq!(partition.name, "flows_20261231");
+        let attach = partition.attach;
+        assert!(attach.ends_with("FROM ('2026-12-31 00:00:00+00') TO ('2027-01-01 00:00:00+00')"), "{attach}");
     }
 }

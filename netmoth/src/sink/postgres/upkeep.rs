@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::connect::connect;
-use super::partitions::statement;
+use super::partitions::DayPartition;
 use crate::sink::rfc3339::{day_of_ns, parse_rfc3339};
 use crate::sink::{StoreError, Timestamp};
 
@@ -242,7 +242,7 @@ async fn partitions(connection: &mut PgConnection) -> Result<Vec<Partition>, sql
 fn day_of(name: &str, bounds: &str) -> Option<i64> {
     let digits = name.strip_prefix("flows_").filter(|digits| digits.len() == 8 && digits.is_ascii())?;
     let day = day_of_ns(parse_rfc3339(&format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..]))?);
-    statement(day).1.ends_with(bounds).then_some(day)
+    DayPartition::of(day).attach.ends_with(bounds).then_some(day)
 }
 
 fn is_lock_timeout(error: &sqlx::Error) -> bool {
