@@ -1,5 +1,6 @@
 //! The store goes away for a while at the full live rate: `cargo bench --bench outage` as root. `NETMOTH_BENCH_SECONDS` (default 20)
-//! is how long it is there before, and how long it is away.
+//! is how long it is away, and up to a minute of that how long it is there before; `NETMOTH_BENCH_RATE` (default 400,000) the frames a second: on two
+//! cores sender, worker and PostgreSQL share them, and at the sender's maximum all three lose.
 //!
 //! What capture must not notice: packets per second, frames lost and resident memory with the store and without it. What
 //! follows: how long the spool takes to drain.
@@ -55,8 +56,8 @@ fn moment(wire: &Wire, sensor: &Sensor) -> Moment {
     }
 }
 
-/// Sends at the maximum for `length`, and says what came of it.
-fn phase(name: &str, wire: &Wire, sensor: &Sensor, length: Duration) -> f64 {
+/// Sends for `length`, and says what came of it.
+fn phase(name: &str, wire: &Wire, sensor: &Sensor, rate: u64, length: Duration) -> f64 {
     let before = moment(wire, sensor);
     let cpus = std::thread::available_parallelism().unwrap().get();
     let sender = Sender::start(Job {
@@ -65,13 +66,14 @@ fn phase(name: &str, wire: &Wire, sensor: &Sensor, length: Duration) -> f64 {
         queues: vec![(0, frames::load(FLOWS, 0))],
         rounds: None,
         cpu: Some(cpus - 1),
+        rate: Some(rate),
     });
     std::thread::sleep(length);
     let sent = sender.stop();
     let after = moment(wire, sensor);
-    let rate = (after.frames - before.frames) as f64 / sent.took.as_secs_f64();
+    let received = (after.frames - before.frames) as f64 / sent.took.as_secs_f64();
     println!(
-        "{name:<24} {rate:>12.0} {:>12} {:>12.0} {:>12} {:>14} {:>8} {:>10}",
+        "{name:<24} {received:>12.0} {:>12} {:>12.0} {:>12} {:>14} {:>8} {:>10}",
         after.dropped - before.dropped,
         (after.emitted - before.emitted) as f64 / sent.took.as_secs_f64(),
         after.spooled,
@@ -79,7 +81,7 @@ fn phase(name: &str, wire: &Wire, sensor: &Sensor, length: Duration) -> f64 {
         after.lost,
         format!("{}/{}", before.resident, after.resident),
     );
-    rate
+    received
 }
 
 fn main() {
@@ -87,26 +89,30 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let seconds = std::env::var("NETMOTH_BENCH_SECONDS").map_or(20, |text| text.parse().expect("a number of seconds"));
+    let number = |name: &str, default: u64| {
+        std::env::var(name)
+            .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    };
+    let (seconds, rate) = (number("NETMOTH_BENCH_SECONDS", 20), number("NETMOTH_BENCH_RATE", 400_000));
     let length = Duration::from_secs(seconds);
     let server = PostgresServer::start().expect("PostgreSQL");
     let (wire, folder) = (Wire::new(1, 1500), tempfile::tempdir().unwrap());
     wire.script_tap("ip link set lo up");
-    let more = format!("active_timeout: 1\nstatus_interval: 0\nmetrics: {ADDRESS}");
+    let more = format!("active_timeout: 1\nstatus_interval: 0\nring_size: 16384\nmetrics: {ADDRESS}");
     let settings = Settings { more, spool_bytes: 8 << 30, ..Settings::workers(1) };
     let sensor = Sensor::start_with_store(wire.at_tap(NETMOTH), folder.path(), &settings, server.socket_url());
     println!(
-        "{FLOWS} connections in parts of a second, {}-byte frames, one worker, {seconds} s a phase",
+        "{FLOWS} connections in parts of a second, {}-byte frames, one worker, away for {seconds} s",
         frames::SMALLEST
     );
     println!(
         "{:<24} {:>12} {:>12} {:>12} {:>12} {:>14} {:>8} {:>10}",
         "", "packets/s", "frames lost", "records/s", "in spool", "spool bytes", "lost", "MiB"
     );
-    phase("warming up", &wire, &sensor, Duration::from_secs(5));
-    let there = phase("store there", &wire, &sensor, length);
+    phase("warming up", &wire, &sensor, rate, Duration::from_secs(5));
+    let there = phase("store there", &wire, &sensor, rate, length.min(Duration::from_secs(60)));
     server.stop();
-    let away = phase("store away", &wire, &sensor, length);
+    let away = phase("store away", &wire, &sensor, rate, length);
     let kept = moment(&wire, &sensor).spooled;
     server.resume();
     let begun = Instant::now();

@@ -42,6 +42,7 @@ fn flood(wire: &Wire, cpu: usize, length: Duration) -> support::sender::Sent {
         queues: vec![(0, frames::load(FLOWS, 0))],
         rounds: None,
         cpu: Some(cpu),
+        rate: None,
     });
     std::thread::sleep(length);
     sender.stop()

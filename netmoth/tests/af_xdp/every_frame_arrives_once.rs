@@ -121,6 +121,7 @@ fn on_queues(queues: u32, workers: usize, chosen: &[u32]) -> (Ended, u64) {
         queues: (0..queues).map(|queue| (queue, own(queue))).collect(),
         rounds: Some(2),
         cpu: None,
+        rate: None,
     };
     inside(&wire.file("tap"), || {
         let running = Running::start(&netmoth::capture::CaptureConfig { queues: chosen.to_vec(), ..config(workers) });

@@ -12,7 +12,14 @@ fn flood(wire: &Wire, queues: u32) -> Sender {
     let per_queue = 4_096 / queues;
     let queues = (0..queues).map(|queue| (queue, frames::load(per_queue, queue * per_queue))).collect();
     let cpu = std::thread::available_parallelism().unwrap().get() - 1;
-    Sender::start(Job { namespace: wire.file("out"), interface: "out0".into(), queues, rounds: None, cpu: Some(cpu) })
+    Sender::start(Job {
+        namespace: wire.file("out"),
+        interface: "out0".into(),
+        queues,
+        rounds: None,
+        cpu: Some(cpu),
+        rate: None,
+    })
 }
 
 /// Waits until the sensor's interface has received that many more frames.
@@ -73,6 +80,7 @@ fn sigkill_leaves_no_program_and_the_next_start_works_at_once() {
         queues: vec![(0, load)],
         rounds: Some(1),
         cpu: None,
+        rate: None,
     };
     assert_eq!(Sender::start(job).wait().frames, count);
     assert_eq!(sensor.stop().assert_nothing_lost(), count);
@@ -99,6 +107,7 @@ fn a_link_that_goes_down_is_reported_within_a_second_and_capture_goes_on_when_it
         queues: vec![(0, load)],
         rounds: Some(1),
         cpu: None,
+        rate: None,
     };
     Sender::start(job).wait();
     assert_eq!(sensor.stop().assert_nothing_lost(), count);
@@ -119,6 +128,7 @@ fn a_removed_interface_ends_it_with_a_message_and_every_record_stored() {
         queues: vec![(0, frames::load(64, 0))],
         rounds: Some(1),
         cpu: None,
+        rate: None,
     };
     Sender::start(job).wait();
     wire.script_out("ip link delete out0");

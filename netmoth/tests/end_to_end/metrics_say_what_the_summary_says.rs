@@ -39,6 +39,7 @@ fn oddities(hub: &Hub) {
         queues: vec![(1, all)],
         rounds: Some(1),
         cpu: None,
+        rate: None,
     };
     assert_eq!(Sender::start(job).wait().frames, count);
 }

@@ -98,6 +98,7 @@ fn everything_that_the_sender_sends_arrives() {
         queues: (0..).zip(halves).collect(),
         rounds: Some(20),
         cpu: Some(0),
+        rate: None,
     };
     let sent = Sender::start(job).wait();
     assert_eq!(sent.frames, 20 * size);

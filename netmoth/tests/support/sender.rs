@@ -34,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) rounds: Option<u64>,
     /// The core to stay on.
     pub(crate) cpu: Option<usize>,
+    /// Frames a second at most; `None`: as many as go.
+    pub(crate) rate: Option<u64>,
 }
 
 /// What was sent.
@@ -92,7 +94,15 @@ fn send(job: Job, stop: &AtomicBool) -> Sent {
     let mut queues: Vec<_> =
         job.queues.iter().map(|(queue, frames)| Queue::open(&job.interface, *queue, frames, rounds)).collect();
     let begin = Instant::now();
-    while !stop.load(Ordering::Relaxed) && step(&mut queues, true) {}
+    while !stop.load(Ordering::Relaxed) {
+        let due = job.rate.map_or(u64::MAX, |rate| (begin.elapsed().as_secs_f64() * rate as f64) as u64);
+        if queues.iter().map(|queue| queue.next).sum::<u64>() >= due {
+            step(&mut queues, false);
+            std::thread::sleep(Duration::from_micros(50));
+        } else if !step(&mut queues, true) {
+            break;
+        }
+    }
     // What is in the rings belongs to the kernel until it has completed.
     let deadline = Instant::now() + Duration::from_secs(5);
     while step(&mut queues, false) {

@@ -112,6 +112,7 @@ pub(crate) fn rarities(hub: &Hub, queue: u32) {
         queues: vec![(if hub.queues == 1 { 0 } else { queue + 1 }, all)],
         rounds: Some(1),
         cpu: None,
+        rate: None,
     };
     assert_eq!(Sender::start(job).wait().frames, count);
 }

@@ -147,6 +147,7 @@ impl Torture {
             queues: vec![(0, frames)],
             rounds: Some(1),
             cpu: None,
+            rate: None,
         };
         assert_eq!(Sender::start(job).wait().frames, u64::from(CHUNK));
     }
