@@ -15,5 +15,6 @@ mod records_land_in_postgresql;
 mod root_is_not_needed;
 mod systemd_is_told;
 mod the_lab_is_what_it_says;
+mod the_store_may_be_away;
 mod tunnels_are_followed;
 mod users_are_told_what_is_wrong;

@@ -130,7 +130,7 @@ impl Running {
 
     /// Sends it a signal by name (`TERM`, `KILL`, `STOP`).
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
+        let id = self.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status().unwrap();
         assert!(sent.success(), "{} has already ended; it said:\n{}", self.name, self.stderr());
     }

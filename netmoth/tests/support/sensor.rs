@@ -98,6 +98,14 @@ impl Sensor {
         Outcome { summary: summary(&finished), store: self.store }
     }
 
+    /// Waits for an end that is none in order, and gives what it said.
+    #[track_caller]
+    pub(crate) fn failed(self) -> String {
+        let finished = self.running.wait(END);
+        assert!(!finished.status.success(), "it ended in order; it said:\n{}", finished.stderr);
+        finished.stderr
+    }
+
     /// Sends SIGKILL and waits for the end.
     #[track_caller]
     pub(crate) fn kill(self) {
