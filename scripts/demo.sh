@@ -102,7 +102,7 @@ ip netns exec "$name-server" dnsmasq --keep-in-foreground --conf-file=/dev/null 
 ip netns exec "$name-server" iperf3 -s >/dev/null 2>&1 & started+=($!)
 
 say "netmoth run -i tap0 --store sqlite:flows.db"
-printf 'interface: tap0\nnumber_of_rings: 2\nmax_cores: 2\n' >"$folder/netmoth.yml"
+printf 'interface: tap0\nnumber_of_rings: 2\nmax_cores: 2\nspool: {path: "%s/spool"}\n' "$folder" >"$folder/netmoth.yml"
 ip netns exec "$name-tap" "$binary" run -c "$folder/netmoth.yml" -i tap0 --store "sqlite:$folder/flows.db" 2>"$folder/log" & sensor=$!
 for _ in $(seq 200); do
     grep -q 'capturing on' "$folder/log" && break

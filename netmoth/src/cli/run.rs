@@ -91,7 +91,7 @@ pub(super) fn capture(config: &Config, interface: String) -> CaptureConfig {
 
 /// Where records wait on disk, unless the configuration wants no such place.
 pub(super) fn spool(config: &Config) -> Option<SpoolConfig> {
-    let path = config.spool.path.as_ref().map_or_else(|| state_folder().join("spool"), PathBuf::from);
+    let path = config.spool.path.as_ref().map_or_else(|| state_folder().join("netmoth-spool"), PathBuf::from);
     (config.spool.max_bytes > 0).then_some(SpoolConfig { path, max_bytes: config.spool.max_bytes })
 }
 

@@ -174,7 +174,7 @@ impl Default for WriterSection {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpoolSection {
-    /// Its folder; `spool` in `$STATE_DIRECTORY` or the working directory where it is missing.
+    /// Its folder; `netmoth-spool` in `$STATE_DIRECTORY` or the working directory where it is missing.
     pub path: Option<String>,
     /// Bytes that it may take; 0 for no spool.
     pub max_bytes: u64,

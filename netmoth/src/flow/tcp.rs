@@ -305,6 +305,15 @@ mod tests {
     }
 
     #[test]
+    fn a_simultaneous_open_and_a_half_open_connection_have_their_states() {
+        assert_eq!(state(&[(0, SYN, 0), (1, SYN, 0)]), ConnState::S1, "both sides call (RFC 9293 section 3.5)");
+        assert_eq!(state(&[(0, SYN, 0), (1, SYN, 0), (0, SA, 0), (1, SA, 0), (0, FA, 0), (1, FA, 0)]), ConnState::SF);
+        assert_eq!(state(&[(0, SYN, 0), (1, ACK, 0), (0, RST, 0)]), ConnState::Rstos0, "an ACK of something older");
+        assert_eq!(state(&[(0, ACK, 9), (1, RST, 0)]), ConnState::Rstrh, "one side has forgotten the connection");
+        assert_eq!(state(&[(0, SYN, 0), (1, SA, 0), (0, RA, 20)]), ConnState::Rsto, "a RST with data");
+    }
+
+    #[test]
     fn a_syn_that_comes_after_its_answer_turns_the_direction() {
         let mut sides = Sides::from_bits(0);
         // The SYN-ACK came first and its sender was taken for the originator.

@@ -1,0 +1,106 @@
+//! Per packet, nothing is allocated: frames of all kinds go through an engine whose every allocation is counted.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use netmoth::flow::{FlowConfig, FlowRecord, RecordSink};
+use netmoth::metrics::WorkerCounters;
+use netmoth::time::Instant;
+use netmoth::wire::LinkType;
+use netmoth::worker::{Arrival, Engine};
+
+#[path = "support/frames.rs"]
+#[expect(dead_code, reason = "the end-to-end tests use the rest of it")]
+mod frames;
+
+/// The system's allocator, with a count.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+#[expect(unsafe_code, reason = "GlobalAlloc is an unsafe trait")]
+// SAFETY: every call goes on to the system's allocator as it came; counting touches no memory of the caller's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Counts records: where they go is not the packet path.
+struct Count(u64);
+
+impl RecordSink for Count {
+    fn emit(&mut self, _: FlowRecord) {
+        self.0 += 1;
+    }
+}
+
+/// Connections over TCP and UDP, what a VXLAN carries, pieces of a datagram, ICMP, and frames that are no IP.
+fn traffic() -> Vec<Vec<u8>> {
+    let ethernet = frames::Ethernet { to: [2, 0, 0, 0, 0, 2], from: [2, 0, 0, 0, 0, 1], tags: vec![(0x8100, 7)] };
+    let address = |last: u8| IpAddr::from([10, 0, 0, last]);
+    let mut all = frames::load(500, 0);
+    for host in 1..50 {
+        let (from, to) = (SocketAddr::new(address(host), 40_000), SocketAddr::new(address(200), 4_789));
+        let inner = frames::udp(&ethernet, from, SocketAddr::new(address(201), 53), b"inside");
+        all.push(frames::udp(&ethernet, from, to, &[&[8, 0, 0, 0, 0, 0, 7, 0][..], &inner].concat()));
+        let mut piece = frames::ip(&ethernet, from.ip(), to.ip(), 17, &[0; 64]);
+        // Behind the tag: more fragments follow.
+        piece[18 + 6] = 0x20;
+        all.push(piece);
+        all.push(frames::ip(&ethernet, from.ip(), to.ip(), 1, &[8, 0, 0, 0, 0, 1, 0, 1]));
+        all.push(vec![0xff; 60]);
+    }
+    all
+}
+
+#[test]
+fn a_table_that_has_its_memory_takes_no_more_for_any_packet() {
+    let frames = traffic();
+    let mut config = FlowConfig::new(300, [1, 2]);
+    config.verify_checksums = true;
+    config.active_timeout = std::time::Duration::from_millis(50);
+    let counters = Arc::new(WorkerCounters::default());
+    let mut engine = Engine::new(&config, Arc::clone(&counters)).unwrap();
+    let mut records = Count(0);
+    let mut pass = |from_ms: u64| {
+        for (number, batch) in frames.chunks(64).enumerate() {
+            let ms = from_ms + number as u64 * 7;
+            let at = Instant { wall_ns: 1_700_000_000_000_000_000 + ms as i64 * 1_000_000, mono_ns: ms * 1_000_000 };
+            let arrivals = batch.iter().map(|frame| Arrival {
+                link: Some(LinkType::Ethernet),
+                data: frame,
+                wire_len: frame.len() as u32,
+                at,
+            });
+            engine.process(arrivals, &mut records);
+            engine.advance(at, &mut records);
+        }
+    };
+    pass(0);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    (1..50).for_each(|round| pass(round * 1_000));
+    let taken = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let booked = counters.snapshot();
+    assert!(booked.tracked > 50_000 && booked.tunnelled > 2_000 && booked.not_tracked_sum() > 2_000, "{booked:?}");
+    assert!(records.0 > 10_000, "connections end, are evicted and are told in parts: {}", records.0);
+    assert_eq!(taken, 0, "allocations for {} packets", booked.tracked + booked.tunnelled);
+}
