@@ -39,22 +39,30 @@ pub const MAX_TUNNELS: usize = 4;
 /// The reason for which the frame is not tracked.
 #[inline]
 pub fn parse(link: LinkType, data: &[u8], wire_len: u32) -> Result<Packet, Reject> {
-    let network = link::network(link, data)?;
-    ip(data, &network, wire_len, &Packet::BLANK)
+    let mut packet = Packet::BLANK;
+    parse_into(link, data, wire_len, &mut packet)?;
+    Ok(packet)
 }
 
-/// Reads an IP packet. `end` is where that which carries it ends on the wire. Of `outer` come the tags, where the packet
-/// has none of its own: they say in which VLAN the tunnel ran.
+/// The same into a packet that is there already, whose contents are replaced: a batch then needs no copies. After an error
+/// what is in it means nothing.
+///
+/// # Errors
+/// As [`parse`].
 #[inline]
-fn ip(data: &[u8], network: &link::Network, end: u32, outer: &Packet) -> Result<Packet, Reject> {
+pub fn parse_into(link: LinkType, data: &[u8], wire_len: u32, packet: &mut Packet) -> Result<(), Reject> {
+    let network = link::network(link, data)?;
+    *packet = Packet { vlan: network.vlan, inner_vlan: network.inner_vlan, ..Packet::BLANK };
+    ip(data, &network, wire_len, packet)
+}
+
+/// Reads an IP packet into one that knows its tags. `end` is where that which carries it ends on the wire.
+#[inline]
+fn ip(data: &[u8], network: &link::Network, end: u32, packet: &mut Packet) -> Result<(), Reject> {
     if network.layers >= MAX_LAYERS {
         return Err(Reject::TooManyLayers);
     }
-    let mut packet = Packet { vlan: network.vlan, inner_vlan: network.inner_vlan, ..Packet::BLANK };
     packet.inside.layers = network.layers + 1;
-    if network.vlan == NO_VLAN {
-        (packet.vlan, packet.inner_vlan) = (outer.vlan, outer.inner_vlan);
-    }
     let v6 = match network.v6 {
         Some(v6) => v6,
         None => match data.get(network.offset).ok_or(Reject::TruncatedLink)? >> 4 {
@@ -63,12 +71,7 @@ fn ip(data: &[u8], network: &link::Network, end: u32, outer: &Packet) -> Result<
             _ => return Err(Reject::NotIp),
         },
     };
-    if v6 {
-        ipv6::parse(data, network.offset, end, &mut packet)?;
-    } else {
-        ipv4::parse(data, network.offset, end, &mut packet)?;
-    }
-    Ok(packet)
+    if v6 { ipv6::parse(data, network.offset, end, packet) } else { ipv4::parse(data, network.offset, end, packet) }
 }
 
 #[cfg(test)]

@@ -76,7 +76,12 @@ pub fn decapsulate(data: &[u8], outer: &Packet) -> Result<Packet, Nothing> {
         Carrier::Udp => over_udp(data, outer, at, layers)?,
     };
     let Payload { tunnel, id, network } = payload.ok_or(Nothing::NoTunnel)?;
-    let inner = ip(data, &network, inside.end, outer)?;
+    let mut inner = Packet { vlan: network.vlan, inner_vlan: network.inner_vlan, ..Packet::BLANK };
+    if network.vlan == NO_VLAN {
+        // Without tags of its own it is in the VLAN that the tunnel runs in.
+        (inner.vlan, inner.inner_vlan) = (outer.vlan, outer.inner_vlan);
+    }
+    ip(data, &network, inside.end, &mut inner)?;
     // "No next header": a Teredo bubble, which keeps a mapping open and says nothing.
     if inner.protocol == 59 {
         return Err(Nothing::NoTunnel);

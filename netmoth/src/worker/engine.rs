@@ -93,16 +93,19 @@ impl Engine {
             let Some(frame) = frames.next() else { break };
             received += 1;
             bytes += u64::from(frame.wire_len);
+            let slot = &mut self.batch[parsed];
             let outcome = match frame.link {
-                Some(link) => wire::parse(link, frame.data, frame.wire_len),
+                Some(link) => wire::parse_into(link, frame.data, frame.wire_len, &mut slot.packet),
                 None => Err(Reject::UnsupportedLink),
             };
             match outcome {
-                Ok(packet) => {
+                Ok(()) => {
                     tracked += 1;
-                    self.put(parsed, packet, &frame);
+                    slot.at = frame.at;
+                    let tunnel = slot.packet.may_be_a_tunnel();
+                    self.note(parsed, &frame);
                     parsed += 1;
-                    if packet.may_be_a_tunnel() {
+                    if tunnel {
                         parsed = self.decapsulate(parsed, &frame);
                     }
                 }
@@ -113,13 +116,12 @@ impl Engine {
         (parsed, parsed >= BATCH)
     }
 
+    /// Verifies what is to be verified of the packet at `at`, which came with `frame`.
     #[inline]
-    fn put(&mut self, at: usize, packet: Packet, frame: &Arrival<'_>) {
-        let slot = &mut self.batch[at];
-        slot.packet = packet;
-        slot.at = frame.at;
+    fn note(&mut self, at: usize, frame: &Arrival<'_>) {
         if self.verify_checksums {
-            slot.packet.corrupt = wire::is_corrupt(frame.data, &packet);
+            let packet = &mut self.batch[at].packet;
+            packet.corrupt = wire::is_corrupt(frame.data, packet);
         }
     }
 
@@ -147,31 +149,31 @@ impl Engine {
             };
             tunnels += 1;
             parsed -= usize::from(outer.is_only_a_tunnel());
-            self.put(parsed, inner, frame);
+            let slot = &mut self.batch[parsed];
+            (slot.packet, slot.at) = (inner, frame.at);
+            self.note(parsed, frame);
             parsed += 1;
         }
     }
 
     fn count(&self, received: u64, bytes: u64, tracked: u64, parsed: usize) {
-        let (mut bad_checksums, mut fragments) = (0, 0);
-        for slot in &self.batch[..parsed] {
-            bad_checksums += u64::from(slot.packet.bad_checksum);
-            fragments += u64::from(slot.packet.fragment != Fragment::Whole);
-        }
         let counters = &self.counters;
         counters.frames.add(received);
         counters.bytes.add(bytes);
         counters.tracked.add(tracked);
         counters.tunnelled.add(parsed as u64 - tracked);
-        counters.bad_checksums.add(bad_checksums);
-        counters.fragments.add(fragments);
     }
 
     fn find(&mut self, parsed: usize) {
+        let (mut bad_checksums, mut fragments) = (0, 0);
         for slot in &mut self.batch[..parsed] {
+            bad_checksums += u64::from(slot.packet.bad_checksum);
+            fragments += u64::from(slot.packet.fragment != Fragment::Whole);
             slot.hash = self.table.hash(&slot.packet, slot.at);
             self.table.prefetch(&slot.hash);
         }
+        self.counters.bad_checksums.add(bad_checksums);
+        self.counters.fragments.add(fragments);
     }
 
     fn update(&mut self, parsed: usize, out: &mut impl RecordSink) {
