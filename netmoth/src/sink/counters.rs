@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 pub enum LostReason {
     /// The channel to the writer was full, and capture does not wait.
     ChannelFull,
-    /// The store was away for so long that the waiting records filled their buffer.
+    /// Neither the store nor the spool took records for so long that those that waited filled their buffer.
     BufferFull,
     /// The store answered that it will not take this record.
     Rejected,

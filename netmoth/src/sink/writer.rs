@@ -26,8 +26,8 @@ pub struct WriterConfig {
     pub sensor: String,
     /// The Community ID's seed, 0 unless all tools of a site use another.
     pub community_id_seed: u16,
-    /// Records that may wait in memory while the store is away, about 250 bytes each. What comes when they are that many is
-    /// lost and counted, so what the store gets later is complete up to one moment. Default 1,000,000.
+    /// Records that may wait in memory while neither the store nor the spool takes them, about 250 bytes each. What comes when they
+    /// are that many is lost and counted. Default 1,000,000.
     pub max_waiting_records: usize,
     /// Records of one transaction at most. Default 65,536.
     pub batch_records: usize,

@@ -245,20 +245,20 @@ impl State {
         if self.disk.ready().is_none() {
             self.reopen();
         }
-        let Some(spool) = self.disk.ready() else { return false };
+        if self.disk.ready().is_none() {
+            return false;
+        }
         let open = self.pending.iter().position(|pending| pending.from == Place::Memory);
         let unit = match open.and_then(|at| self.pending.remove(at)) {
             Some(pending) => pending.unit,
-            None => {
-                let count = self.waiting.len().min(self.batch_records);
-                let records = self.waiting.drain(..count).collect();
-                self.next_seq += 1;
-                Unit { run: self.run.clone(), seq: self.next_seq - 1, node: 1, records }
-            }
+            None => self.batch(),
+        };
+        let Some(spool) = self.disk.ready() else {
+            self.again(Pending { unit, from: Place::Memory });
+            return false;
         };
         match spool.append(&unit) {
             Ok(()) => {
-                self.oldest = (!self.waiting.is_empty()).then(Instant::now);
                 self.counters.add_spooled(unit.records.len() as u64);
                 self.disk.works_again();
                 self.after_spool();
