@@ -62,11 +62,12 @@ pub(super) fn mapped(address: [u8; 4]) -> [u8; 16] {
 }
 
 /// The ones' complement sum of a header with its checksum field in it: 0xffff if it is right (RFC 1071).
-#[inline]
-fn checksum(header: &[u8]) -> u16 {
-    // Words of 32 bits add up to the same once folded; 15 of them, the longest header, can't overflow 64 bits.
+#[inline(always)]
+pub(super) fn checksum(header: &[u8]) -> u16 {
+    // Words of 32 bits add up to the same once folded, in either order of their bytes; 15 of them, the longest header, can't
+    // overflow 64 bits.
     let (words, _) = header.as_chunks::<4>();
-    let sum: u64 = words.iter().map(|word| u64::from(u32::from_be_bytes(*word))).sum();
+    let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
     let folded = (sum >> 32) + (sum & 0xffff_ffff);
     let folded = (folded >> 16) + (folded & 0xffff);
     let folded = (folded >> 16) + (folded & 0xffff);

@@ -4,11 +4,12 @@
 //! What leaves: a [`Packet`], or a [`Reject`] whose every variant is one counter. Where the packet
 //! [may be a tunnel](Packet::may_be_a_tunnel), [`decapsulate`] gives the packet inside, and so on inwards.
 //!
-//! The files stand in the order of the headers: `link` (and `wifi`), `ipv4` or `ipv6`, `transport`, `tunnel`; `checksum`
-//! verifies that of the transport.
+//! `common` reads nearly all frames in one piece; the other files, in the order of the headers, read all of them: `link`
+//! (and `wifi`), `ipv4` or `ipv6`, `transport`, `tunnel`; `checksum` verifies that of the transport.
 
 mod bytes;
 mod checksum;
+mod common;
 mod ipv4;
 mod ipv6;
 mod link;
@@ -51,6 +52,15 @@ pub fn parse(link: LinkType, data: &[u8], wire_len: u32) -> Result<Packet, Rejec
 /// As [`parse`].
 #[inline]
 pub fn parse_into(link: LinkType, data: &[u8], wire_len: u32, packet: &mut Packet) -> Result<(), Reject> {
+    if link == LinkType::Ethernet && common::parse(data, wire_len, packet) {
+        return Ok(());
+    }
+    parse_any(link, data, wire_len, packet)
+}
+
+/// The long way, on which nothing is taken for granted.
+#[inline(never)]
+fn parse_any(link: LinkType, data: &[u8], wire_len: u32, packet: &mut Packet) -> Result<(), Reject> {
     let network = link::network(link, data)?;
     *packet = Packet { vlan: network.vlan, inner_vlan: network.inner_vlan, ..Packet::BLANK };
     ip(data, &network, wire_len, packet)

@@ -236,6 +236,12 @@ impl Packet {
         self.inside.carrier != Carrier::None
     }
 
+    /// Whether it says nothing but who sends how much to whom: whole, unharmed, and in no tunnel.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        (self.fragment == Fragment::Whole) & (self.carrier == 0) & !self.too_deep & !self.corrupt & !self.tiny
+    }
+
     /// Whether the packet stands for what it carries, once that could be read: GRE and IP in IP have no connections of
     /// their own (as in Zeek). Tunnels over UDP are connections beside those that they carry.
     #[inline]

@@ -19,6 +19,13 @@ fn udp(payload: &[u8]) -> Vec<u8> {
     built(PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).udp(1234, 53), payload)
 }
 
+fn tcp_v4(payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
+    builder.tcp(1000, 80, 7, 9).ack(5).write(&mut frame, payload).unwrap();
+    frame
+}
+
 fn tcp_v6(payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     PacketBuilder::ethernet2([2; 6], [4; 6])
@@ -331,5 +338,42 @@ proptest! {
             prop_assert_eq!((ours.src_port, ours.dst_port), (tcp.source_port(), tcp.destination_port()));
             prop_assert_eq!((ours.tcp_seq, ours.tcp_ack), (tcp.sequence_number(), tcp.acknowledgment_number()));
         }
+    }
+
+    #[test]
+    fn the_common_way_gives_what_the_long_way_gives(
+        which in 0usize..4, payload in proptest::collection::vec(any::<u8>(), 0..40), tagged in proptest::bool::weighted(0.1),
+        flips in proptest::collection::vec((12usize..60, any::<u8>()), 0..4), cut in 0usize..30, missing in 0u32..30,
+    ) {
+        let datagram = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
+        let mut frame = match which {
+            0 => tcp_v4(&payload),
+            1 => udp(&payload),
+            2 => built(datagram.udp(1000, 4789), &payload),
+            _ => tcp_v6(&payload),
+        };
+        frame.resize(frame.len().max(60), 0);
+        if tagged {
+            tag(&mut frame, 0x8100, 5);
+        }
+        for (at, value) in flips {
+            frame[at] = value;
+        }
+        let wire_len = (frame.len() as u32).saturating_sub(if cut % 3 == 0 { missing } else { 0 });
+        let captured = &frame[..frame.len() - if cut % 2 == 0 { cut } else { 0 }];
+        let (mut common, mut long) = (Packet::BLANK, Packet::BLANK);
+        let outcome = super::parse_any(LinkType::Ethernet, captured, wire_len, &mut long);
+        if super::common::parse(captured, wire_len, &mut common) {
+            prop_assert_eq!((outcome, common), (Ok(()), long));
+        }
+    }
+}
+
+#[test]
+fn ordinary_frames_go_the_common_way() {
+    let mut packet = Packet::BLANK;
+    for frame in [tcp_v4(b""), udp(b"a payload of some length")] {
+        let length = frame.len() as u32;
+        assert!(super::common::parse(&frame, length, &mut packet), "{frame:x?}");
     }
 }
