@@ -75,9 +75,7 @@ impl Driver {
         for (hash, packet) in hashes.iter_mut().zip(packets) {
             *hash = self.table.hash(packet, self.now);
         }
-        for hash in &hashes[..packets.len()] {
-            self.table.prefetch(hash);
-        }
+        self.table.prefetch(&mut hashes[..packets.len()]);
         self.table.advance(self.now, &mut self.out);
         for (hash, packet) in hashes.iter().zip(packets) {
             self.table.update(packet, hash, self.now, &mut self.out);

@@ -1,11 +1,11 @@
-//! One connection in memory: the 128 bytes that every packet touches, and the rest, which few do.
+//! One connection in memory: the 128 bytes that every packet touches, and the rest, which few packets do.
 
 use super::history::{self, FLIP, Letter};
 use super::key::Key;
+use super::odd::{NOTHING_ODD, Odd, Odds};
 use super::record::{FlowRecord, History};
 use super::tcp::{Sides, State};
 use super::wheel::Class;
-use crate::wire::Tunnel;
 
 /// No round trip time was measured.
 pub(super) const NO_RTT: u32 = u32::MAX;
@@ -47,29 +47,19 @@ const _: () = assert!(size_of::<Entry>() == 128);
 pub(super) struct Cold {
     pub(super) letters: [u64; 2],
     pub(super) flow_id: i64,
-    /// Segments with payload that ends where the side has been before, for the letter `T`.
-    pub(super) retransmissions: [u16; 2],
-    /// Segments of this part that repeat sequence space, for the record.
-    pub(super) repeated: [u32; 2],
     /// TCP: first sequence number.
     pub(super) start_seq: [u32; 2],
-    /// TCP: the first range that the side has jumped over and not sent yet, as far as seen here. Where there is none, both
-    /// are equal and say up to where acknowledged bytes that were never seen have been told.
-    pub(super) hole: [(u32, u32); 2],
-    pub(super) zero_windows: [u16; 2],
-    pub(super) gaps: [u16; 2],
-    /// Of the first packet.
-    pub(super) tunnel_id: u32,
-    pub(super) tunnel: Option<Tunnel>,
-    pub(super) has_tunnel_id: bool,
-    /// The way of tunnels that the last packet came, and how often that changed.
-    pub(super) carrier: u16,
-    pub(super) carrier_changes: u8,
-    /// Packets with a wrong checksum, for the letter `C`; saturates.
-    pub(super) corrupt: [u8; 2],
+    /// Place in the pool of what few connections have, or [`NOTHING_ODD`].
+    pub(super) odd: u32,
 }
 
-const _: () = assert!(size_of::<Cold>() == 80);
+const _: () = assert!(size_of::<Cold>() == 40);
+
+/// All of a connection but its [`Entry`].
+pub(super) struct Rest<'a> {
+    pub(super) cold: &'a mut Cold,
+    pub(super) odds: &'a mut Odds,
+}
 
 const ORIGINATOR: u16 = 1 << 12;
 const CLASS_SHIFT: u16 = 13;
@@ -116,7 +106,7 @@ impl Entry {
         self.packed = self.packed & !(3 << CLASS_SHIFT) | u16::from(class as u8) << CLASS_SHIFT;
     }
 
-    /// Whether [`Cold::hole`] is worth a look.
+    /// Whether [`Rest::hole`] is worth a look.
     pub(super) fn has_hole(&self) -> bool {
         self.packed & HOLE != 0
     }
@@ -135,6 +125,15 @@ impl Entry {
     #[inline]
     pub(super) fn is_established(&self) -> bool {
         self.state(0) == State::Established && self.state(1) == State::Established
+    }
+
+    /// An established TCP connection without a hole.
+    #[inline(always)]
+    pub(super) fn is_open_and_whole(&self) -> bool {
+        const BOTH: u16 = 0o77;
+        const ESTABLISHED: u16 = State::Established as u16 * 0o11;
+        const OPEN: u16 = (Class::Open as u16) << CLASS_SHIFT;
+        self.packed & (BOTH | 3 << CLASS_SHIFT | HOLE) == ESTABLISHED | OPEN
     }
 
     pub(super) fn sides(&self) -> Sides {
@@ -191,39 +190,49 @@ fn add(low: &mut u32, high: &mut u16, bytes: u32) {
 }
 
 impl Cold {
-    pub(super) const NEW: Self = Self {
-        letters: history::NO_LETTERS,
-        flow_id: 0,
-        retransmissions: [0; 2],
-        repeated: [0; 2],
-        start_seq: [0; 2],
-        hole: [(0, 0); 2],
-        zero_windows: [0; 2],
-        gaps: [0; 2],
-        tunnel_id: 0,
-        tunnel: None,
-        has_tunnel_id: false,
-        carrier: 0,
-        carrier_changes: 0,
-        corrupt: [0; 2],
-    };
-
-    /// Appends a letter; what does not fit is not kept.
-    pub(super) fn push(&mut self, letter: Letter, responder: bool) {
-        self.push_code(letter.code(responder));
-    }
-
-    /// Notes that the direction was flipped.
-    pub(super) fn push_flip(&mut self) {
-        self.push_code(FLIP);
-    }
-
-    fn push_code(&mut self, code: u8) {
-        history::push(&mut self.letters, code);
+    /// That of a connection without packets.
+    pub(super) fn new(flow_id: i64) -> Self {
+        Self { letters: history::NO_LETTERS, flow_id, start_seq: [0; 2], odd: NOTHING_ODD }
     }
 
     pub(super) fn history(&self) -> History {
         history::unpack(&self.letters)
+    }
+}
+
+impl Rest<'_> {
+    /// Appends a letter; what does not fit is not kept.
+    pub(super) fn push(&mut self, letter: Letter, responder: bool) {
+        history::push(&mut self.cold.letters, letter.code(responder));
+    }
+
+    /// Notes that the direction was flipped.
+    pub(super) fn push_flip(&mut self) {
+        history::push(&mut self.cold.letters, FLIP);
+    }
+
+    /// What is odd about the connection, to be changed.
+    pub(super) fn odd(&mut self) -> &mut Odd {
+        if self.cold.odd == NOTHING_ODD {
+            self.cold.odd = self.odds.take(Odd::new(self.cold.start_seq));
+        }
+        self.odds.get_mut(self.cold.odd)
+    }
+
+    /// See [`Odd::hole`].
+    pub(super) fn hole(&self, side: usize) -> (u32, u32) {
+        match self.odds.get(self.cold.odd) {
+            Some(odd) => odd.hole[side],
+            None => (self.cold.start_seq[side], self.cold.start_seq[side]),
+        }
+    }
+
+    /// The side's sequence space begins at `start`, and nothing of it is missing.
+    pub(super) fn set_start(&mut self, side: usize, start: u32) {
+        self.cold.start_seq[side] = start;
+        if self.cold.odd != NOTHING_ODD {
+            self.odd().hole[side] = (start, start);
+        }
     }
 }
 

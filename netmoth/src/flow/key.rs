@@ -1,25 +1,23 @@
 //! What makes two packets the same connection, and the keyed hash of it.
 
+use std::hint::select_unpredictable;
+
 use super::icmp;
-use crate::wire::{IpVersion, NO_VLAN, Packet};
+use crate::wire::{IpVersion, Packet};
 
 /// The key is of a message that stands alone: its endpoints are not in canonical order, the sender is first.
 pub(super) const ONE_WAY: u8 = 0x80;
 
-/// Both endpoints in canonical order (smaller address, then smaller port, first), and what else is keyed on.
+/// Both endpoints in an order of their own (by address, then by port), the same for both directions, and what else is keyed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
-    /// First address (two words), second address (two words), as big-endian numbers.
+    /// First address (two words), second address (two words), as they stand in memory.
     pub(super) ends: [u64; 4],
     /// First port, second port, outer VLAN, inner VLAN, from the high end.
     pub(super) ports: u64,
-    /// The network that the packet's tunnel names, with the kind of tunnel above it; 0 where there is none or it is not keyed
-    /// on.
-    pub(super) tunnel: u32,
-    /// IANA number.
-    pub(super) protocol: u8,
-    /// IP version in the low half, [`ONE_WAY`].
-    pub(super) kind: u8,
+    /// From the high end: the network that the packet's tunnel names with the kind of tunnel above it (32 bits; 0 where there
+    /// is none or it is not keyed on), protocol (IANA number), kind (IP version in the low half, [`ONE_WAY`]).
+    tail: u64,
 }
 
 /// What else keeps connections apart.
@@ -27,6 +25,15 @@ pub(super) struct Key {
 pub(super) struct KeyedOn {
     pub(super) vlan: bool,
     pub(super) tunnel: bool,
+}
+
+impl KeyedOn {
+    /// Outer and inner VLAN as keyed, from the high end.
+    #[inline(always)]
+    fn vlans(self, packet: &Packet) -> u32 {
+        let not_keyed = u32::from(!self.vlan).wrapping_neg();
+        u32::from(packet.vlan) << 16 | u32::from(packet.inner_vlan) | not_keyed
+    }
 }
 
 impl FlowHash {
@@ -38,12 +45,12 @@ impl FlowHash {
 
 impl Key {
     /// No key of any packet: what a batch is filled with before there is one.
-    const BLANK: Self = Self { ends: [0; 4], ports: 0, tunnel: 0, protocol: 0, kind: 0 };
+    const BLANK: Self = Self { ends: [0; 4], ports: 0, tail: 0 };
 }
 
 impl Default for FlowHash {
     fn default() -> Self {
-        Self { key: Key::BLANK, hash: 0, side: 0 }
+        Self { key: Key::BLANK, hash: 0, side: 0, plain: false, guess: 0 }
     }
 }
 
@@ -54,6 +61,10 @@ pub struct FlowHash {
     pub(super) hash: u32,
     /// 0 where the sender is the key's first endpoint, else 1.
     pub(super) side: u8,
+    /// Whether the packet [is plain](Packet::is_plain).
+    pub(super) plain: bool,
+    /// The entry that [`FlowTable::prefetch`](super::FlowTable::prefetch) took for the right one.
+    pub(super) guess: u32,
 }
 
 impl Key {
@@ -68,25 +79,66 @@ impl Key {
                 None => one_way = true,
             }
         }
-        let (src, dst) = (words(&packet.src), words(&packet.dst));
-        let swap = !one_way && (src, source) > (dst, destination);
-        let (first, second) =
-            if swap { ((dst, destination), (src, source)) } else { ((src, source), (dst, destination)) };
-        let (vlan, inner) = if on.vlan { (packet.vlan, packet.inner_vlan) } else { (NO_VLAN, NO_VLAN) };
-        let ports = u64::from(first.1) << 48 | u64::from(second.1) << 32 | u64::from(vlan) << 16 | u64::from(inner);
         let kind = packet.version as u8 | if one_way { ONE_WAY } else { 0 };
-        let ends = [first.0[0], first.0[1], second.0[0], second.0[1]];
         let tunnel = match (packet.tunnel, packet.tunnel_id) {
             (Some(kind), Some(id)) if on.tunnel && kind.names_a_network() => (kind as u32 + 1) << 24 | id & 0xff_ffff,
             _ => 0,
         };
-        (Self { ends, ports, tunnel, protocol: packet.protocol, kind }, u8::from(swap))
+        Self::of(
+            (&packet.src, source),
+            (&packet.dst, destination),
+            on.vlans(packet),
+            tail(tunnel, packet.protocol, kind),
+        )
+    }
+
+    /// That of a datagram of TCP or UDP which is whole and in no tunnel.
+    #[inline(always)]
+    pub(super) fn plain(packet: &Packet, on: KeyedOn) -> (Self, u8) {
+        let (source, destination) = ((&packet.src, packet.src_port), (&packet.dst, packet.dst_port));
+        Self::of(source, destination, on.vlans(packet), tail(0, packet.protocol, packet.version as u8))
+    }
+
+    /// Puts the ends in their order. Which of them is first nobody can foretell: exchanged without a branch, they cost
+    /// no misprediction.
+    #[inline(always)]
+    fn of(source: (&[u8; 16], u16), destination: (&[u8; 16], u16), vlans: u32, tail: u64) -> (Self, u8) {
+        let (src, dst) = (words(source.0), words(destination.0));
+        let (src_port, dst_port) = (u64::from(source.1), u64::from(destination.1));
+        let after = |a: u64, b: u64, rest: bool| (a > b) | (a == b) & rest;
+        let is_after = after(src[0], dst[0], after(src[1], dst[1], src_port > dst_port));
+        let swap = is_after & (tail as u8 & ONE_WAY == 0);
+        let exchanged = |a: u64, b: u64| (select_unpredictable(swap, b, a), select_unpredictable(swap, a, b));
+        let (first_high, second_high) = exchanged(src[0], dst[0]);
+        let (first_low, second_low) = exchanged(src[1], dst[1]);
+        let (first_port, second_port) = exchanged(src_port, dst_port);
+        let ends = [first_high, first_low, second_high, second_low];
+        let ports = first_port << 48 | second_port << 32 | u64::from(vlans);
+        (Self { ends, ports, tail }, u8::from(swap))
+    }
+
+    /// Whether both are the same. Without a branch for each field: nearly always all are equal.
+    #[inline(always)]
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let ends = self.ends.iter().zip(&other.ends).fold(0, |all, (own, others)| all | own ^ others);
+        ends | self.ports ^ other.ports | self.tail ^ other.tail == 0
+    }
+
+    /// Makes it the key of no packet.
+    pub(super) fn clear(&mut self) {
+        *self = Self::BLANK;
+    }
+
+    /// IANA number.
+    #[inline(always)]
+    pub(super) fn protocol(&self) -> u8 {
+        (self.tail >> 8) as u8
     }
 
     /// What stands in `dst_port` of a record whose responder is `side`: its port, or the code of an ICMP message (that of
     /// an echo and its kin is 0, and their key holds the type of the answer there).
     pub(super) fn dst_port(&self, side: usize) -> u16 {
-        let paired = matches!(self.protocol, icmp::ICMP | icmp::ICMPV6) && self.kind & ONE_WAY == 0;
+        let paired = matches!(self.protocol(), icmp::ICMP | icmp::ICMPV6) && self.tail as u8 & ONE_WAY == 0;
         if paired { 0 } else { self.port(side) }
     }
 
@@ -102,19 +154,29 @@ impl Key {
 
     /// Address of one side, in network order.
     pub(super) fn address(&self, side: usize) -> [u8; 16] {
-        let (high, low) = if side == 0 { (self.ends[0], self.ends[1]) } else { (self.ends[2], self.ends[3]) };
-        (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+        let mut address = [0; 16];
+        for (half, word) in address.as_chunks_mut::<8>().0.iter_mut().zip(&self.ends[2 * side..]) {
+            *half = word.to_ne_bytes();
+        }
+        address
     }
 
     /// Whether the addresses are IPv4's.
     pub(super) fn is_v4(&self) -> bool {
-        self.kind & 0x0f == IpVersion::V4 as u8
+        self.tail as u8 & 0x0f == IpVersion::V4 as u8
     }
 }
 
+/// See [`Key`].
+#[inline(always)]
+fn tail(tunnel: u32, protocol: u8, kind: u8) -> u64 {
+    u64::from(tunnel) << 32 | u64::from(protocol) << 8 | u64::from(kind)
+}
+
+#[inline(always)]
 fn words(address: &[u8; 16]) -> [u64; 2] {
-    let number = u128::from_be_bytes(*address);
-    [(number >> 64) as u64, number as u64]
+    let (halves, _) = address.as_chunks::<8>();
+    [u64::from_ne_bytes(halves[0]), u64::from_ne_bytes(halves[1])]
 }
 
 /// A keyed hash: folded 64 × 64 → 128 bit multiplications of the key's words, each masked with a secret word of its
@@ -150,17 +212,18 @@ impl KeyedHash {
     }
 
     /// 32 bits that depend on all of the key and all of the secret.
+    #[inline(always)]
     pub(super) fn hash(&self, key: &Key) -> u32 {
-        let tail = u64::from(key.tunnel) << 32 | u64::from(key.protocol) << 8 | u64::from(key.kind);
         let secret = &self.secret;
         let first = fold(key.ends[0] ^ secret[0], key.ends[1] ^ secret[1]);
         let second = fold(key.ends[2] ^ secret[2], key.ends[3] ^ secret[3]);
-        let third = fold(key.ports ^ secret[4], tail ^ secret[5]);
+        let third = fold(key.ports ^ secret[4], key.tail ^ secret[5]);
         let mixed = fold(first ^ second.rotate_left(23) ^ secret[6], third ^ secret[7]);
         (mixed >> 32) as u32 ^ mixed as u32
     }
 }
 
+#[inline(always)]
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     product as u64 ^ (product >> 64) as u64

@@ -15,8 +15,10 @@ mod icmp;
 mod index;
 mod key;
 mod memory;
+mod odd;
 mod record;
 mod segment;
+mod steady;
 mod table;
 mod tcp;
 #[cfg(test)]

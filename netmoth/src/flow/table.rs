@@ -4,14 +4,16 @@ mod invariants;
 
 use super::config::{FlowConfig, FlowError, Limits, MAX_TIMEOUT};
 use super::direction::is_flipped;
-use super::entry::{Cold, Entry, NO_RTT, fill_ends};
+use super::entry::{Cold, Entry, NO_RTT, Rest, fill_ends};
 use super::fragments::{Fragments, OddFragments};
 use super::history::Letter;
 use super::icmp::{ICMP, ICMPV6};
 use super::index::Index;
 use super::key::{FlowHash, Key, KeyedHash, KeyedOn};
 use super::memory::reserve;
+use super::odd::{NOTHING_ODD, Odd, Odds};
 use super::record::{ConnState, EndReason, FlowRecord, History, RecordSink};
+use super::steady;
 use super::tcp::State;
 use super::wheel::{Class, Wheels};
 use crate::time::Instant;
@@ -38,16 +40,17 @@ const LONGEST_PAUSE: i64 = MAX_TIMEOUT.as_millis() as i64 + 1;
 pub struct FlowTable {
     pub(super) entries: Vec<Entry>,
     pub(super) cold: Vec<Cold>,
-    free: Vec<u32>,
+    pub(super) odds: Odds,
     pub(super) index: Index,
     pub(super) wheels: Wheels,
     fragments: Fragments,
     hasher: KeyedHash,
-    limits: Limits,
+    pub(super) limits: Limits,
     keyed_on: KeyedOn,
     worker: u8,
     last_id: i64,
-    /// The latest time that the table was told, as it was told, in milliseconds.
+    /// The latest time that the table was told, as it was told, in nanoseconds and in milliseconds.
+    told_ns: u64,
     told: u64,
     /// That time on the table's own clock, see [`FlowTable::tell`].
     tick: u32,
@@ -67,13 +70,10 @@ impl FlowTable {
             return Err(FlowError::MaxFlows(config.max_flows));
         }
         let flows = config.max_flows;
-        let mut free = reserve(flows as usize, flows)?;
-        // The lowest numbers are taken first, so that a quiet table stays in few pages.
-        free.extend((0..flows).rev());
         Ok(Self {
             entries: reserve(flows as usize, flows)?,
             cold: reserve(flows as usize, flows)?,
-            free,
+            odds: Odds::new(flows)?,
             index: Index::new(flows)?,
             wheels: Wheels::new(flows)?,
             fragments: Fragments::new()?,
@@ -82,6 +82,7 @@ impl FlowTable {
             keyed_on: KeyedOn { vlan: config.key_vlan, tunnel: config.key_tunnel },
             worker: config.worker,
             last_id: 0,
+            told_ns: 0,
             told: 0,
             tick: 0,
             started: 0,
@@ -92,7 +93,7 @@ impl FlowTable {
 
     /// Connections in the table.
     pub fn len(&self) -> usize {
-        self.wheels.capacity() - self.free.len()
+        self.wheels.taken()
     }
 
     /// Whether there is none.
@@ -115,11 +116,11 @@ impl FlowTable {
         self.fragments.odd()
     }
 
-    /// Bytes of memory that the table holds, at its fullest.
+    /// Bytes of memory that the table holds, at its fullest; what few connections have counts as far as it was used.
     pub fn memory_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>()
             + self.cold.capacity() * size_of::<Cold>()
-            + self.free.capacity() * size_of::<u32>()
+            + self.odds.memory_bytes()
             + self.index.memory_bytes()
             + self.wheels.memory_bytes()
             + self.fragments.memory_bytes()
@@ -127,8 +128,18 @@ impl FlowTable {
 
     /// The key and hash of a packet. Call it once per packet and in the order of arrival: the first piece of a datagram
     /// leaves its ports here for the later ones.
-    #[inline]
+    #[inline(always)]
     pub fn hash(&mut self, packet: &Packet, now: Instant) -> FlowHash {
+        let plain = packet.is_plain();
+        let common = plain & packet.tunnel.is_none() & matches!(packet.protocol, TCP | UDP);
+        let (key, side) = if common { Key::plain(packet, self.keyed_on) } else { self.key(packet, now) };
+        let hash = self.hasher.hash(&key);
+        FlowHash { hash, key, side, plain, guess: 0 }
+    }
+
+    /// The key of any packet.
+    #[inline(never)]
+    fn key(&mut self, packet: &Packet, now: Instant) -> (Key, u8) {
         let ports = match packet.fragment {
             Fragment::Whole => Some((packet.src_port, packet.dst_port)),
             Fragment::First { id } => {
@@ -137,25 +148,53 @@ impl FlowTable {
             }
             Fragment::Later { id } => self.fragments.recall(&self.hasher, packet, id, tick(now)),
         };
-        let (key, side) = Key::new(packet, ports, self.keyed_on);
-        FlowHash { hash: self.hasher.hash(&key), key, side }
+        Key::new(packet, ports, self.keyed_on)
     }
 
-    /// Reads what [`FlowTable::update`] will need, early, so that a batch waits for memory once and not for each packet.
-    #[inline]
-    pub fn prefetch(&mut self, hash: &FlowHash) {
-        if let Some(entry) = self.index.peek(hash.hash) {
-            let hot = &self.entries[entry as usize];
-            self.touched ^= hot.last_tick ^ hot.key.tunnel;
+    /// Reads what [`FlowTable::update`] will need for a batch, early, so that the batch waits for memory once and not for each
+    /// packet: first the buckets of the index, then the entries. The loops that read are short, since a processor looks only a
+    /// few hundred instructions ahead for what it can fetch meanwhile.
+    pub fn prefetch(&mut self, batch: &mut [FlowHash]) {
+        let mut touched = 0;
+        for hash in batch.iter() {
+            touched ^= self.index.touch(hash.hash);
         }
+        for hash in batch.iter_mut() {
+            hash.guess = self.index.guess(hash.hash);
+        }
+        for hash in batch.iter() {
+            if let Some(hot) = self.entries.get(hash.guess as usize) {
+                touched ^= hot.last_tick ^ hot.key.ports as u32;
+            }
+        }
+        self.touched = touched;
     }
 
     /// Books a packet. `hash` is what [`FlowTable::hash`] gave for it.
     #[inline]
     pub fn update(&mut self, packet: &Packet, hash: &FlowHash, now: Instant, out: &mut impl RecordSink) {
         let tick = self.tell(now);
-        let entries = &self.entries;
-        let found = self.index.find(hash.hash, |entry| entries[entry as usize].key == hash.key);
+        let side = usize::from(hash.side & 1);
+        let found = self.find(hash);
+        if let Some(entry) = found
+            && hash.plain
+            && steady::book(&mut self.entries[entry as usize], packet, side, tick, now, &self.limits)
+        {
+            return;
+        }
+        self.update_at(found, packet, hash, now, out);
+    }
+
+    /// Books a packet for which `found` is the entry, whatever it brings.
+    fn update_at(
+        &mut self,
+        found: Option<u32>,
+        packet: &Packet,
+        hash: &FlowHash,
+        now: Instant,
+        out: &mut impl RecordSink,
+    ) {
+        let (tick, side) = (self.tick, usize::from(hash.side & 1));
         let entry = match found {
             None => self.start(packet, hash, now, out),
             Some(entry) if self.settle(entry, tick, out) => self.start(packet, hash, now, out),
@@ -165,11 +204,22 @@ impl FlowTable {
                 self.start(packet, hash, now, out)
             }
             Some(entry) => {
-                self.cut(entry, tick, usize::from(hash.side), out);
+                self.cut(entry, tick, side, out);
                 entry
             }
         };
-        self.book(entry, packet, usize::from(hash.side), now);
+        self.book(entry, packet, side, now);
+    }
+
+    /// The entry of a packet's connection. The guess was made when the batch was read; since then the entry may have ended,
+    /// and then has no key that a packet could have.
+    #[inline(always)]
+    fn find(&self, hash: &FlowHash) -> Option<u32> {
+        let entries = &self.entries;
+        match entries.get(hash.guess as usize) {
+            Some(entry) if entry.key.is(&hash.key) => Some(hash.guess),
+            _ => self.index.find(hash.hash, |entry| entries[entry as usize].key.is(&hash.key)),
+        }
     }
 
     /// Ends what has been silent for too long. However often it is called, the records are the same: what is due is also
@@ -206,6 +256,10 @@ impl FlowTable {
     /// stamp, silence would be taken for none.
     #[inline]
     fn tell(&mut self, now: Instant) -> u32 {
+        if now.mono_ns == self.told_ns {
+            return self.tick;
+        }
+        self.told_ns = now.mono_ns;
         let told = now.mono_ns / 1_000_000;
         let passed = (told.wrapping_sub(self.told) as i64).clamp(-LONGEST_PAUSE, LONGEST_PAUSE);
         self.told = told;
@@ -228,7 +282,7 @@ impl FlowTable {
 
     /// Milliseconds without a packet after which the connection is over.
     fn idle_limit(&self, entry: &Entry) -> u32 {
-        match entry.key.protocol {
+        match entry.key.protocol() {
             TCP => match entry.class() {
                 Class::Closed => self.limits.tcp_closed,
                 Class::HalfOpen => self.limits.tcp_attempt,
@@ -259,7 +313,7 @@ impl FlowTable {
     /// Why the connection has ended by itself, if it has.
     fn own_reason(&self, entry: u32) -> Option<EndReason> {
         let entry = &self.entries[entry as usize];
-        if entry.key.protocol != TCP || entry.class() != Class::Closed {
+        if entry.key.protocol() != TCP || entry.class() != Class::Closed {
             return None;
         }
         Some(if entry.sides().is_reset() { EndReason::Rst } else { EndReason::Fin })
@@ -282,35 +336,36 @@ impl FlowTable {
     fn emit_part(&mut self, entry: u32, out: &mut impl RecordSink) {
         self.emit(entry, EndReason::Active, out);
         self.entries[entry as usize].next_part();
-        self.cold[entry as usize].repeated = [0; 2];
+        let odd = self.cold[entry as usize].odd;
+        if odd != NOTHING_ODD {
+            self.odds.get_mut(odd).repeated = [0; 2];
+        }
     }
 
     /// Takes an entry for a new connection.
     fn start(&mut self, packet: &Packet, hash: &FlowHash, now: Instant, out: &mut impl RecordSink) -> u32 {
-        if self.free.is_empty() {
+        if self.wheels.is_full() {
             self.make_room(self.tick, out);
         }
         let side = usize::from(hash.side);
         let flipped = is_flipped(packet, hash.key.port(side), hash.key.port(1 - side));
         let fresh = Entry::new(hash.key, side ^ usize::from(flipped));
-        let mut cold = Cold {
-            flow_id: self.next_id(now),
-            tunnel: packet.tunnel,
-            tunnel_id: packet.tunnel_id.unwrap_or(0),
-            has_tunnel_id: packet.tunnel_id.is_some(),
-            ..Cold::NEW
-        };
-        if flipped {
-            cold.push_flip();
-        }
-        // `make_room` leaves a free entry behind; a table has one entry at least.
-        let entry = self.free.pop().unwrap_or(0);
+        let cold = Cold::new(self.next_id(now));
+        let entry = self.wheels.take();
         if entry as usize == self.entries.len() {
             self.entries.push(fresh);
             self.cold.push(cold);
         } else {
             self.entries[entry as usize] = fresh;
             self.cold[entry as usize] = cold;
+        }
+        if flipped {
+            self.rest(entry).push_flip();
+        }
+        if packet.tunnel.is_some() {
+            let mut rest = self.rest(entry);
+            let odd = rest.odd();
+            (odd.tunnel, odd.tunnel_id) = (packet.tunnel, packet.tunnel_id);
         }
         self.index.insert(hash.hash, entry);
         self.started += 1;
@@ -370,19 +425,30 @@ impl FlowTable {
     }
 
     fn release(&mut self, entry: u32) {
-        let hash = self.hasher.hash(&self.entries[entry as usize].key);
+        let key = &mut self.entries[entry as usize].key;
+        let hash = self.hasher.hash(key);
+        key.clear();
         self.index.remove(hash, entry);
-        self.free.push(entry);
+        self.odds.give_back(self.cold[entry as usize].odd);
+        self.wheels.give_back(entry);
     }
 
     fn emit(&mut self, entry: u32, reason: EndReason, out: &mut impl RecordSink) {
-        out.emit(record(&self.entries[entry as usize], &self.cold[entry as usize], reason));
+        let cold = &self.cold[entry as usize];
+        out.emit(record(&self.entries[entry as usize], cold, self.odds.get(cold.odd), reason));
+    }
+
+    /// What belongs to an entry besides.
+    #[inline]
+    fn rest(&mut self, entry: u32) -> Rest<'_> {
+        Rest { cold: &mut self.cold[entry as usize], odds: &mut self.odds }
     }
 
     /// Counts a packet on its connection and follows the connection's state.
     #[inline]
     fn book(&mut self, entry: u32, packet: &Packet, side: usize, now: Instant) {
         let hot = &mut self.entries[entry as usize];
+        let mut rest = Rest { cold: &mut self.cold[entry as usize], odds: &mut self.odds };
         if hot.is_empty() {
             hot.start_ns = now.wall_ns;
             hot.part_tick = self.tick;
@@ -393,26 +459,26 @@ impl FlowTable {
         let before = hot.class();
         // Attempts and closed connections are given their time from the SYN and from the end: what still comes for them
         // does not prolong it (as in Zeek).
-        let frozen = hot.key.protocol == TCP && before != Class::Open;
+        let frozen = hot.key.protocol() == TCP && before != Class::Open;
         if !frozen {
             hot.last_tick = self.tick;
         }
         if packet.carrier != 0 || packet.too_deep {
-            note_tunnels(&mut self.cold[entry as usize], packet);
+            note_tunnels(&mut rest, packet);
         }
         if packet.corrupt {
             // What it says may be what was changed: it counts, and nothing follows from it.
-            super::segment::counted(hot, &mut self.cold[entry as usize], Letter::Corrupt, side);
-        } else if hot.key.protocol == TCP {
+            super::segment::counted(hot, &mut rest, Letter::Corrupt, side);
+        } else if hot.key.protocol() == TCP {
             match packet.fragment {
                 _ if packet.tiny => {}
                 Fragment::Later { .. } => super::segment::book_later_piece(hot, packet, side),
-                _ => super::segment::book(hot, &mut self.cold[entry as usize], packet, side, now),
+                _ => super::segment::book(hot, &mut rest, packet, side, now),
             }
         } else if hot.seen[side] & Letter::Data.bit() == 0 {
             hot.seen[side] |= Letter::Data.bit();
-            if hot.key.protocol == UDP {
-                self.cold[entry as usize].push(Letter::Data, side != hot.originator());
+            if hot.key.protocol() == UDP {
+                rest.push(Letter::Data, side != hot.originator());
             }
         }
         // What has ended stays so, whatever else comes: only a new SYN begins anew (as in Zeek).
@@ -434,18 +500,19 @@ impl FlowTable {
 /// Notes, once, what was not followed to its end: a connection that comes another way through tunnels again and again, or
 /// one that carries more tunnels than are followed. As in Zeek (`max_changes_per_connection`, `max_depth`).
 #[cold]
-fn note_tunnels(cold: &mut Cold, packet: &Packet) {
+fn note_tunnels(rest: &mut Rest<'_>, packet: &Packet) {
     const FOLLOWED: u8 = 5;
     const NOTED: u8 = u8::MAX;
-    let changed = packet.carrier != cold.carrier && packet.carrier != 0 && cold.carrier != 0;
-    if cold.carrier_changes != NOTED {
-        cold.carrier_changes += u8::from(changed);
-        if cold.carrier_changes > FOLLOWED || packet.too_deep {
-            cold.carrier_changes = NOTED;
-            cold.push(Letter::Partial, false);
+    let odd = rest.odd();
+    let changed = packet.carrier != odd.carrier && packet.carrier != 0 && odd.carrier != 0;
+    odd.carrier = packet.carrier;
+    if odd.carrier_changes != NOTED {
+        odd.carrier_changes += u8::from(changed);
+        if odd.carrier_changes > FOLLOWED || packet.too_deep {
+            odd.carrier_changes = NOTED;
+            rest.push(Letter::Partial, false);
         }
     }
-    cold.carrier = packet.carrier;
 }
 
 /// Milliseconds, wrapping every 49 days: only differences are used.
@@ -456,12 +523,12 @@ pub(super) fn tick(now: Instant) -> u32 {
 
 /// Milliseconds from `since` to `tick`; 0 where that lies in the future.
 #[inline]
-fn elapsed(tick: u32, since: u32) -> u32 {
+pub(super) fn elapsed(tick: u32, since: u32) -> u32 {
     (tick.wrapping_sub(since) as i32).max(0) as u32
 }
 
 fn class_of(entry: &Entry) -> Class {
-    if entry.key.protocol == TCP {
+    if entry.key.protocol() == TCP {
         if entry.is_established() {
             return Class::Open;
         }
@@ -481,7 +548,7 @@ fn class_of(entry: &Entry) -> Class {
 }
 
 /// The record of an entry's current part.
-fn record(hot: &Entry, cold: &Cold, reason: EndReason) -> FlowRecord {
+fn record(hot: &Entry, cold: &Cold, odd: Option<&Odd>, reason: EndReason) -> FlowRecord {
     let originator = hot.originator();
     let responder = 1 - originator;
     let (vlan, inner_vlan) = hot.key.vlans();
@@ -495,11 +562,11 @@ fn record(hot: &Entry, cold: &Cold, reason: EndReason) -> FlowRecord {
         dst_ip: std::net::Ipv4Addr::UNSPECIFIED.into(),
         src_port: 0,
         dst_port: 0,
-        proto: hot.key.protocol,
+        proto: hot.key.protocol(),
         vlan_id: (vlan != NO_VLAN).then_some(vlan),
         inner_vlan_id: (inner_vlan != NO_VLAN).then_some(inner_vlan),
-        tunnel: cold.tunnel,
-        tunnel_id: cold.tunnel.and(cold.has_tunnel_id.then_some(cold.tunnel_id)),
+        tunnel: odd.and_then(|odd| odd.tunnel),
+        tunnel_id: odd.and_then(|odd| odd.tunnel_id),
         src_packets: u64::from(hot.packets[originator]),
         dst_packets: u64::from(hot.packets[responder]),
         src_bytes: hot.bytes(originator),
@@ -511,8 +578,8 @@ fn record(hot: &Entry, cold: &Cold, reason: EndReason) -> FlowRecord {
         conn_state: conn_state(hot, &history),
         history,
         tcp_rtt_us: (hot.rtt_us != NO_RTT).then_some(hot.rtt_us),
-        src_retransmits: cold.repeated[originator],
-        dst_retransmits: cold.repeated[responder],
+        src_retransmits: odd.map_or(0, |odd| odd.repeated[originator]),
+        dst_retransmits: odd.map_or(0, |odd| odd.repeated[responder]),
         end_reason: reason,
     };
     fill_ends(&mut record, &hot.key, originator);
@@ -522,7 +589,7 @@ fn record(hot: &Entry, cold: &Cold, reason: EndReason) -> FlowRecord {
 fn conn_state(hot: &Entry, history: &History) -> ConnState {
     let originator = hot.originator();
     let sent = |side: usize| hot.seen[side] & Letter::Data.bit() != 0;
-    match hot.key.protocol {
+    match hot.key.protocol() {
         TCP => hot.sides().conn_state(originator, sent(0) || sent(1), history.as_str()),
         UDP => match (sent(originator), sent(1 - originator)) {
             (true, true) => ConnState::SF,

@@ -64,9 +64,9 @@ impl Bench {
 
     /// A packet comes before the timers were looked at.
     pub(super) fn late(&mut self, ms: u64, packet: &Packet) {
-        let hash = self.table.hash(packet, at(ms));
-        self.table.prefetch(&hash);
-        self.table.update(packet, &hash, at(ms), &mut self.out);
+        let mut hash = [self.table.hash(packet, at(ms))];
+        self.table.prefetch(&mut hash);
+        self.table.update(packet, &hash[0], at(ms), &mut self.out);
     }
 
     pub(super) fn advance(&mut self, ms: u64) {

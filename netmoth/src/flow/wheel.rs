@@ -2,6 +2,8 @@
 //!
 //! It re-files lazily: a packet only writes its entry's time, and an entry that turns out not to be due when its slot
 //! comes is filed again. There is one wheel per [`Class`], so that a full table finds whom to evict without a search.
+//!
+//! Every entry stands in exactly one list: that of a timer, or that of the free entries.
 
 use super::config::FlowError;
 use super::memory::reserve;
@@ -40,6 +42,9 @@ const SLOTS: u32 = 2048;
 /// Milliseconds of one slot, as a shift: 128 ms, so that a wheel reaches 262 seconds.
 const SHIFT: u32 = 7;
 
+/// Stands in [`Link::previous`] of the first entry of a list, together with the list's place: `class × SLOTS + slot`.
+const FIRST: u32 = 1 << 31;
+
 #[derive(Clone, Copy, Debug)]
 struct Link {
     next: u32,
@@ -57,8 +62,7 @@ pub(super) struct Filed {
 /// The wheels with the links of all entries.
 pub(super) struct Wheels {
     links: Vec<Link>,
-    /// Slot of each entry: `class × SLOTS + slot`.
-    places: Vec<u16>,
+    /// First entry of each list, by place.
     heads: Vec<u32>,
     /// A bit per slot that is not empty.
     filled: Vec<u64>,
@@ -67,6 +71,12 @@ pub(super) struct Wheels {
     /// The visited slot may hold entries that were not looked at yet.
     pending: bool,
     begun: bool,
+    /// First of the free entries that were in use before; they are linked by [`Link::next`].
+    free: u32,
+    /// Entries from here on were never in use: the lowest are taken first, so that a quiet table stays in few pages.
+    untouched: u32,
+    /// Entries that are taken.
+    taken: u32,
 }
 
 const WORDS: usize = SLOTS as usize / 64;
@@ -75,22 +85,62 @@ impl Wheels {
     pub(super) fn new(max_flows: u32) -> Result<Self, FlowError> {
         let mut links = reserve(max_flows as usize, max_flows)?;
         links.resize(max_flows as usize, Link { next: NONE, previous: NONE });
-        let mut places = reserve(max_flows as usize, max_flows)?;
-        places.resize(max_flows as usize, 0);
         let all = SLOTS as usize * Class::ALL.len();
         Ok(Self {
             links,
-            places,
             heads: vec![NONE; all],
             filled: vec![0; all / 64],
             visited: 0,
             pending: false,
             begun: false,
+            free: NONE,
+            untouched: 0,
+            taken: 0,
         })
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of_val(self.links.as_slice()) + size_of_val(self.places.as_slice())
+        size_of_val(self.links.as_slice())
+    }
+
+    /// Entries that are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.taken as usize
+    }
+
+    /// Whether there is no free entry.
+    pub(super) fn is_full(&self) -> bool {
+        self.taken as usize == self.links.len()
+    }
+
+    /// Takes a free entry. There must be one.
+    pub(super) fn take(&mut self) -> u32 {
+        self.taken += 1;
+        if self.free == NONE {
+            self.untouched += 1;
+            return self.untouched - 1;
+        }
+        let entry = self.free;
+        self.free = self.links[entry as usize].next;
+        entry
+    }
+
+    /// Gives an entry back that stands in no timer's list.
+    pub(super) fn give_back(&mut self, entry: u32) {
+        self.taken -= 1;
+        self.links[entry as usize].next = self.free;
+        self.free = entry;
+    }
+
+    /// All free entries, for checks; at most as many as there are entries, should they run in circles.
+    pub(super) fn free_entries(&self) -> Vec<u32> {
+        let mut found: Vec<u32> = (self.untouched..self.links.len() as u32).collect();
+        let mut entry = self.free;
+        while entry != NONE && found.len() <= self.links.len() {
+            found.push(entry);
+            entry = self.links[entry as usize].next;
+        }
+        found
     }
 
     /// Files an entry that is due at `due` (milliseconds): in the slot after its time, so that it is due when visited.
@@ -101,13 +151,12 @@ impl Wheels {
         let ahead = if ahead > (u32::MAX >> SHIFT) / 2 { 1 } else { ahead.saturating_add(1).clamp(1, SLOTS - 1) };
         let place = class as usize * SLOTS as usize + (self.visited.wrapping_add(ahead) & (SLOTS - 1)) as usize;
         let head = self.heads[place];
-        self.links[entry as usize] = Link { next: head, previous: NONE };
+        self.links[entry as usize] = Link { next: head, previous: FIRST | place as u32 };
         if head != NONE {
             self.links[head as usize].previous = entry;
         }
         self.heads[place] = entry;
         self.filled[place / 64] |= 1 << (place % 64);
-        self.places[entry as usize] = place as u16;
     }
 
     /// Entries that can be filed at a time.
@@ -121,10 +170,10 @@ impl Wheels {
         if next != NONE {
             self.links[next as usize].previous = previous;
         }
-        if previous != NONE {
+        if previous & FIRST == 0 {
             self.links[previous as usize].next = next;
         } else {
-            let place = usize::from(self.places[entry as usize]);
+            let place = (previous & !FIRST) as usize;
             self.heads[place] = next;
             if next == NONE {
                 self.filled[place / 64] &= !(1 << (place % 64));
@@ -197,9 +246,9 @@ impl Wheels {
     /// All filed entries.
     pub(super) fn entries(&self) -> Vec<u32> {
         let mut found = Vec::new();
-        for head in &self.heads {
+        for (place, head) in self.heads.iter().enumerate() {
             let mut entry = *head;
-            let mut before = NONE;
+            let mut before = FIRST | place as u32;
             while entry != NONE {
                 debug_assert_eq!(self.links[entry as usize].previous, before, "links of {entry} both ways");
                 found.push(entry);
@@ -233,14 +282,14 @@ impl Wheels {
     fn walk(&self, place: usize, head: u32, found: &mut Vec<Filed>) -> Result<(), String> {
         let class = Class::from_bits((place / SLOTS as usize) as u8);
         let ahead = (place as u32).wrapping_sub(self.visited) & (SLOTS - 1);
-        let (mut entry, mut before) = (head, NONE);
+        let (mut entry, mut before) = (head, FIRST | place as u32);
         while entry != NONE {
             if found.len() == self.links.len() {
                 return Err(format!("the list of place {place} runs in circles, or shares entries with another"));
             }
             let link = self.links[entry as usize];
-            if link.previous != before || usize::from(self.places[entry as usize]) != place {
-                return Err(format!("entry {entry} does not know its neighbour or its place {place}"));
+            if link.previous != before {
+                return Err(format!("entry {entry} does not know its neighbour in the list of place {place}"));
             }
             found.push(Filed { entry, class, ahead });
             before = entry;

@@ -29,13 +29,13 @@ pub struct Engine {
     table: FlowTable,
     counters: Arc<WorkerCounters>,
     batch: Box<[Slot; BATCH + MAX_TUNNELS]>,
+    hashes: Box<[FlowHash; BATCH + MAX_TUNNELS]>,
     verify_checksums: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Slot {
     packet: Packet,
-    hash: FlowHash,
     at: Instant,
 }
 
@@ -45,13 +45,14 @@ impl Engine {
     /// # Errors
     /// Where the table's memory can't be had.
     pub fn new(config: &FlowConfig, counters: Arc<WorkerCounters>) -> Result<Self, FlowError> {
-        let slot = Slot { packet: Packet::BLANK, hash: FlowHash::default(), at: Instant::default() };
+        let slot = Slot { packet: Packet::BLANK, at: Instant::default() };
         let verify_checksums = config.verify_checksums;
         Ok(Self {
             table: FlowTable::new(config)?,
             counters,
             verify_checksums,
             batch: Box::new([slot; BATCH + MAX_TUNNELS]),
+            hashes: Box::new([FlowHash::default(); BATCH + MAX_TUNNELS]),
         })
     }
 
@@ -166,25 +167,25 @@ impl Engine {
 
     fn find(&mut self, parsed: usize) {
         let (mut bad_checksums, mut fragments) = (0, 0);
-        for slot in &mut self.batch[..parsed] {
+        for (slot, hash) in self.batch[..parsed].iter().zip(self.hashes.iter_mut()) {
             bad_checksums += u64::from(slot.packet.bad_checksum);
             fragments += u64::from(slot.packet.fragment != Fragment::Whole);
-            slot.hash = self.table.hash(&slot.packet, slot.at);
-            self.table.prefetch(&slot.hash);
+            *hash = self.table.hash(&slot.packet, slot.at);
         }
+        self.table.prefetch(&mut self.hashes[..parsed]);
         self.counters.bad_checksums.add(bad_checksums);
         self.counters.fragments.add(fragments);
     }
 
     fn update(&mut self, parsed: usize, out: &mut impl RecordSink) {
         let mut last = None;
-        for slot in &self.batch[..parsed] {
+        for (slot, hash) in self.batch[..parsed].iter().zip(self.hashes.iter()) {
             // Within a live batch all times are equal; in a file a timer may be due between two packets.
             if last != Some(slot.at.mono_ns) {
                 self.table.advance(slot.at, out);
                 last = Some(slot.at.mono_ns);
             }
-            self.table.update(&slot.packet, &slot.hash, slot.at, out);
+            self.table.update(&slot.packet, hash, slot.at, out);
         }
     }
 

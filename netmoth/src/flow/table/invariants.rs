@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::super::odd::NOTHING_ODD;
 use super::super::wheel::Filed;
 use super::{FlowTable, elapsed};
 
@@ -15,6 +16,7 @@ impl FlowTable {
         let filed = self.wheels.filed()?;
         self.check_places(&filed)?;
         self.check_index()?;
+        self.check_odds(&filed)?;
         let mut identifiers = HashSet::new();
         for Filed { entry, .. } in &filed {
             self.check_counters(*entry)?;
@@ -50,7 +52,7 @@ impl FlowTable {
     /// Every entry is in exactly one place: free, or in the timer list of its class.
     fn check_places(&self, filed: &[Filed]) -> Result<(), String> {
         let mut places = vec![0; self.wheels.capacity()];
-        for &entry in &self.free {
+        for entry in self.wheels.free_entries() {
             places[entry as usize] += 1;
         }
         for Filed { entry, class, .. } in filed {
@@ -67,19 +69,15 @@ impl FlowTable {
         }
     }
 
-    /// The index finds every entry by its key, under the hash of that key, and holds nothing else. (That all entries which are
+    /// The index finds every entry by its key, and holds nothing else. (That all entries which are
     /// filed are here follows: these are as many, all different, and none is free.)
     fn check_index(&self) -> Result<(), String> {
-        let free: HashSet<u32> = self.free.iter().copied().collect();
+        let free: HashSet<u32> = self.wheels.free_entries().into_iter().collect();
+        let hash_of = |entry: u32| self.hasher.hash(&self.entries[entry as usize].key);
         let mut indexed = HashSet::new();
-        for (hash, entry) in self.index.iter() {
+        for entry in self.index.iter() {
             let key = &self.entries[entry as usize].key;
-            if hash != self.hasher.hash(key) {
-                return Err(format!(
-                    "entry {entry} is in the index under the hash {hash:#x}, which is not that of {key:?}"
-                ));
-            }
-            let found = self.index.find(hash, |other| self.entries[other as usize].key == *key);
+            let found = self.index.find(hash_of(entry), |other| self.entries[other as usize].key == *key);
             if found != Some(entry) {
                 return Err(format!("looking for entry {entry} finds {found:?}"));
             }
@@ -87,6 +85,7 @@ impl FlowTable {
                 return Err(format!("entry {entry} is in the index and free, or there twice"));
             }
         }
+        self.index.check_passed(hash_of)?;
         if indexed.len() == self.len() {
             Ok(())
         } else {
@@ -94,9 +93,25 @@ impl FlowTable {
         }
     }
 
+    /// No two connections share a place in the pool, and none is held by nobody.
+    fn check_odds(&self, filed: &[Filed]) -> Result<(), String> {
+        let odd = filed.iter().map(|filed| self.cold[filed.entry as usize].odd).filter(|&odd| odd != NOTHING_ODD);
+        let mut places = HashSet::new();
+        for place in odd {
+            if self.odds.get(place).is_none() || !places.insert(place) {
+                return Err(format!("place {place} of the pool is not there, or of two connections"));
+            }
+        }
+        match self.odds.held() {
+            held if held == places.len() => Ok(()),
+            held => Err(format!("{held} places of the pool are held, by {} connections", places.len())),
+        }
+    }
+
     /// Counters are such as packets make them, and records such as stores take them.
     fn check_counters(&self, entry: u32) -> Result<(), String> {
         let (hot, cold) = (&self.entries[entry as usize], &self.cold[entry as usize]);
+        let odd = self.odds.get(cold.odd);
         // Between two packets, every part has one: a part begins with the packet that is booked on it.
         let holds = !hot.is_empty()
             && hot.start_ns <= hot.last_ns
@@ -105,7 +120,7 @@ impl FlowTable {
             && cold.flow_id <= self.last_id | 0xff
             && (0..2).all(|side| hot.bytes(side) >= hot.payload(side))
             && (0..2).all(|side| hot.packets[side] > 0 || hot.bytes(side) == 0)
-            && (0..2).all(|side| cold.repeated[side] <= hot.packets[side]);
+            && odd.is_none_or(|odd| (0..2).all(|side| odd.repeated[side] <= hot.packets[side]));
         if holds { Ok(()) } else { Err(format!("entry {entry} has impossible counters: {hot:?}, {cold:?}")) }
     }
 }
