@@ -102,6 +102,7 @@ impl Worker {
     fn turn(&mut self, now: Instant) -> usize {
         let Self { source, engine, outbox, .. } = self;
         let received = source.poll(|frames| {
+            engine.touch(frames.iter().map(|frame| frame.data));
             let arrivals = frames.iter().map(|frame| Arrival {
                 link: Some(LinkType::Ethernet),
                 data: frame.data,

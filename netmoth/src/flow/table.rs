@@ -128,17 +128,19 @@ impl FlowTable {
 
     /// The key and hash of a packet. Call it once per packet and in the order of arrival: the first piece of a datagram
     /// leaves its ports here for the later ones.
-    #[inline(always)]
     pub fn hash(&mut self, packet: &Packet, now: Instant) -> FlowHash {
-        let plain = packet.is_plain();
-        let common = plain & packet.tunnel.is_none() & matches!(packet.protocol, TCP | UDP);
-        let (key, side) = if common { Key::plain(packet, self.keyed_on) } else { self.key(packet, now) };
-        let hash = self.hasher.hash(&key);
-        FlowHash { hash, key, side, plain, guess: 0 }
+        let (key, side) = self.key(packet, now);
+        FlowHash { hash: self.hasher.hash(&key), key, side, plain: packet.is_plain(), guess: 0 }
+    }
+
+    /// The same for a packet that [`parse_common`](crate::wire::parse_common) has read.
+    #[inline(always)]
+    pub fn hash_common(&self, packet: &Packet, hash: &mut FlowHash) {
+        let (key, side) = Key::plain(packet, self.keyed_on);
+        *hash = FlowHash { hash: self.hasher.hash(&key), key, side, plain: true, guess: 0 };
     }
 
     /// The key of any packet.
-    #[inline(never)]
     fn key(&mut self, packet: &Packet, now: Instant) -> (Key, u8) {
         let ports = match packet.fragment {
             Fragment::Whole => Some((packet.src_port, packet.dst_port)),

@@ -16,9 +16,10 @@ const UDP: u32 = 8;
 /// wire doesn't.
 const LENGTH: usize = ETHERNET + IP + TCP;
 
-/// Fills in `packet` and returns true, if the frame is of the common kind.
+/// Reads an Ethernet frame like [`parse_into`](super::parse_into) and returns true, if it is of the common kind: then the packet
+/// [is plain](Packet::is_plain) and [no tunnel](Packet::may_be_a_tunnel). `wire_len` is its length on the wire in bytes.
 #[inline(always)]
-pub(super) fn parse(data: &[u8], wire_len: u32, packet: &mut Packet) -> bool {
+pub fn parse(data: &[u8], wire_len: u32, packet: &mut Packet) -> bool {
     let Some(head) = data.first_chunk::<LENGTH>() else { return false };
     let be16 = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
     let be32 = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);

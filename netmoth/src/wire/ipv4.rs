@@ -51,13 +51,13 @@ fn fragment(flags: u16, id: u32) -> Fragment {
     }
 }
 
-/// RFC 4291 section 2.5.5.2.
+/// RFC 4291 section 2.5.5.2. Made of two words: written in smaller pieces, they would keep whoever reads them soon waiting for
+/// the memory.
 #[inline(always)]
 pub(super) fn mapped(address: [u8; 4]) -> [u8; 16] {
+    let low = (u64::from(u32::from_be_bytes(address)) | 0xffff << 32).to_be_bytes();
     let mut mapped = [0; 16];
-    mapped[10] = 0xff;
-    mapped[11] = 0xff;
-    mapped[12..].copy_from_slice(&address);
+    mapped[8..].copy_from_slice(&low);
     mapped
 }
 

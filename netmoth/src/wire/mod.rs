@@ -20,6 +20,7 @@ mod tunnel;
 mod wifi;
 
 pub use checksum::is_corrupt;
+pub use common::parse as parse_common;
 #[cfg(test)]
 pub(crate) use packet::Inside;
 pub use packet::{Fragment, IpVersion, LinkType, NO_VLAN, Packet, Tunnel, tcp_flags};
@@ -52,7 +53,7 @@ pub fn parse(link: LinkType, data: &[u8], wire_len: u32) -> Result<Packet, Rejec
 /// As [`parse`].
 #[inline]
 pub fn parse_into(link: LinkType, data: &[u8], wire_len: u32, packet: &mut Packet) -> Result<(), Reject> {
-    if link == LinkType::Ethernet && common::parse(data, wire_len, packet) {
+    if link == LinkType::Ethernet && parse_common(data, wire_len, packet) {
         return Ok(());
     }
     parse_any(link, data, wire_len, packet)

@@ -145,59 +145,63 @@ pub mod tcp_flags {
 }
 
 /// One IP packet as the flow table sees it. Addresses and ports stand as sent: `src` sent it.
+///
+/// What differs from packet to packet stands first, and what nearly all have in common behind it: the parser then writes the
+/// latter in a few pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Packet {
     /// Source address in network order; IPv4 as its IPv4-mapped form (RFC 4291 section 2.5.5.2).
     pub src: [u8; 16],
     /// Destination address, likewise.
     pub dst: [u8; 16],
-    /// Source port of TCP, UDP, SCTP and their kin; the type of ICMP and ICMPv6; else 0.
-    pub src_port: u16,
-    /// Destination port; the code of ICMP and ICMPv6; else 0.
-    pub dst_port: u16,
-    /// IANA protocol number of the transport (after IPv6 extension headers).
-    pub protocol: u8,
-    /// IP version; keeps a genuine IPv6 packet with mapped addresses apart from IPv4.
-    pub version: IpVersion,
-    /// Outer 802.1Q identifier, or [`NO_VLAN`].
-    pub vlan: u16,
-    /// Second 802.1Q identifier, or [`NO_VLAN`].
-    pub inner_vlan: u16,
     /// IP bytes: the header's total length, header included (IPFIX octetDeltaCount).
     pub ip_bytes: u32,
     /// Bytes behind the transport header, by the IP header's length and so without link padding.
     pub payload_bytes: u32,
+    /// Bytes behind the IP header, that of the transport included.
+    pub transport_bytes: u32,
     /// TCP sequence number; 0 for other protocols.
     pub tcp_seq: u32,
     /// TCP acknowledgement number; 0 for other protocols.
     pub tcp_ack: u32,
+    /// Source port of TCP, UDP, SCTP and their kin; the type of ICMP and ICMPv6; else 0.
+    pub src_port: u16,
+    /// Destination port; the code of ICMP and ICMPv6; else 0.
+    pub dst_port: u16,
     /// TCP window as sent, unscaled.
     pub tcp_window: u16,
     /// TCP flags, see [`tcp_flags`]; 0 for other protocols.
     pub tcp_flags: u8,
-    /// Which piece of a datagram this is.
-    pub fragment: Fragment,
-    /// Where this piece stands in its datagram, in units of eight bytes; 0 for whole ones.
-    pub piece_offset: u16,
+    /// IANA protocol number of the transport (after IPv6 extension headers).
+    pub protocol: u8,
+    /// The IPv4 header checksum is wrong (counted, never a reason to drop).
+    pub bad_checksum: bool,
+    /// IP version; keeps a genuine IPv6 packet with mapped addresses apart from IPv4.
+    pub version: IpVersion,
+    /// The transport checksum was verified and is wrong, see [`is_corrupt`](super::is_corrupt).
+    pub corrupt: bool,
     /// The first piece of a datagram ends inside the transport header, or before it: of TCP only the ports and the sequence
     /// number are known (RFC 1858).
     pub tiny: bool,
-    /// Bytes behind the IP header, that of the transport included.
-    pub transport_bytes: u32,
-    /// The innermost tunnel that it came in.
-    pub tunnel: Option<Tunnel>,
-    /// Its VNI, key, session, call or TEID, where it has one.
-    pub tunnel_id: Option<u32>,
-    /// Names the way of tunnels that it came: the same for both directions of a tunnel, 0 outside of tunnels.
-    pub carrier: u16,
     /// It carries a packet in more tunnels than are followed.
     pub too_deep: bool,
+    /// The innermost tunnel that it came in.
+    pub tunnel: Option<Tunnel>,
+    /// Outer 802.1Q identifier, or [`NO_VLAN`].
+    pub vlan: u16,
+    /// Second 802.1Q identifier, or [`NO_VLAN`].
+    pub inner_vlan: u16,
+    /// Where this piece stands in its datagram, in units of eight bytes; 0 for whole ones.
+    pub piece_offset: u16,
+    /// Names the way of tunnels that it came: the same for both directions of a tunnel, 0 outside of tunnels.
+    pub carrier: u16,
+    /// Which piece of a datagram this is.
+    pub fragment: Fragment,
+    /// Its VNI, key, session, call or TEID, where it has one.
+    pub tunnel_id: Option<u32>,
     /// What may be inside of it.
     pub(crate) inside: Inside,
-    /// The IPv4 header checksum is wrong (counted, never a reason to drop).
-    pub bad_checksum: bool,
-    /// The transport checksum was verified and is wrong, see [`is_corrupt`](super::is_corrupt).
-    pub corrupt: bool,
 }
 
 impl Packet {
