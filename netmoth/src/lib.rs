@@ -10,8 +10,8 @@
 //!
 //! Two modules put them together: [`sensor`] for live capture, [`replay`] for files. Around them: [`time`] is the clock
 //! that all of it is told, [`metrics`] the fate of every frame and record, [`prometheus`] the page that shows them,
-//! [`config`] the configuration file, [`cli`] the commands, [`check`] the questions to this host, [`logging`] and
-//! [`service`] what systemd hears of us.
+//! [`config`] the configuration file, [`cli`] the commands, [`bench`] what measures us, [`check`] the questions to
+//! this host, [`logging`] and [`service`] what systemd hears of us.
 
 pub mod capture;
 pub mod flow;
@@ -22,6 +22,7 @@ pub mod worker;
 pub mod replay;
 pub mod sensor;
 
+pub mod bench;
 mod cause;
 pub mod check;
 pub mod cli;
