@@ -1,4 +1,4 @@
-//! How far a long read has come, for a person at a terminal: one line that is written over once a second.
+//! How far a long piece of work has come, for a person at a terminal: one line that is written over once a second.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ const BATCHES: u32 = 1024;
 /// The line; silent where standard error is no terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
+    what: &'static str,
     shown: bool,
     batches: u32,
     last: Instant,
@@ -18,8 +19,9 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
-        Self { shown: false, batches: 0, last: Instant::now(), terminal: io::stderr().is_terminal() }
+    /// `what` follows the number: "packets read".
+    pub(crate) fn of(what: &'static str) -> Self {
+        Self { what, shown: false, batches: 0, last: Instant::now(), terminal: io::stderr().is_terminal() }
     }
 
     /// One batch more; `packets` in all.
@@ -33,7 +35,7 @@ impl Progress {
             self.last = Instant::now();
             self.shown = true;
             // Nobody is worse off without this line.
-            let _ = write!(io::stderr(), "\r\x1b[K{} packets read", grouped(packets));
+            let _ = write!(io::stderr(), "\r\x1b[K{} {}", grouped(packets), self.what);
         }
     }
 }

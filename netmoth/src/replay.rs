@@ -63,7 +63,7 @@ impl<W: Write> Replay<W> {
     pub fn file(&mut self, path: &Path) -> Result<(), ReplayError> {
         let mut file = CaptureFile::open(path)?;
         let Self { engine, clock, out, .. } = self;
-        let mut progress = Progress::new();
+        let mut progress = Progress::of("packets read");
         loop {
             let more = file.next_batch(|packets| {
                 let arrivals = packets.iter().map(|packet| Arrival {

@@ -47,6 +47,12 @@ impl Connection {
         Self { number, sequence: [0; 2], sent: 0, asked: 0 }
     }
 
+    /// Whether it has sent nothing yet.
+    #[inline]
+    pub(crate) fn is_new(&self) -> bool {
+        self.sent == 0
+    }
+
     /// Whether it has not yet sent what opens it.
     #[inline]
     pub(crate) fn is_opening(&self, protocol: Protocol) -> bool {

@@ -37,6 +37,8 @@ pub struct Traffic {
     connections: Vec<Connection>,
     /// The number of the next new connection.
     born: u64,
+    /// Connections that have sent a packet.
+    begun: u64,
     /// Connections before this one have been opened, where that comes first.
     opened: u32,
     ahead: [u32; AHEAD],
@@ -65,6 +67,7 @@ impl Traffic {
             random: Random::new(profile.seed),
             connections,
             born: u64::from(count),
+            begun: 0,
             opened: if profile.opened_first { 0 } else { count },
             ahead: [0; AHEAD],
             used: AHEAD,
@@ -83,6 +86,7 @@ impl Traffic {
         let Profile { lifetime, sizes, responder_percent, .. } = self.profile;
         let connection = &mut self.connections[place];
         let number = connection.number;
+        self.begun += u64::from(connection.is_new());
         let identity = Identity::of(&self.profile, number);
         let payload = usize::from(sizes.pick((random >> 16) as u16)).saturating_sub(identity.headers()) as u16;
         let step = connection.step(&identity, lifetime, chance(random as u16, responder_percent), payload);
@@ -127,9 +131,9 @@ impl Traffic {
         &self.profile
     }
 
-    /// Connections that have been opened since the beginning or are about to be.
+    /// Connections that have sent a packet since the beginning.
     pub fn connections(&self) -> u64 {
-        self.born
+        self.begun
     }
 
     /// The place of the next packet's connection.

@@ -1,9 +1,21 @@
-//! Measurements: what `netmoth bench` and the cargo benches share.
+//! Measurements: what `netmoth bench` does, and the report that the cargo benches share with it.
+//!
+//! All of them are fed by [`netmoth_traffic`]: [`pipeline`] and [`connections`] in memory, [`file`] into a capture file,
+//! [`send`] onto a veth. Each gives a [`Report`].
 
+mod chunk;
+pub mod connections;
+mod error;
+pub mod file;
 mod host;
+pub mod number;
+pub mod pipeline;
 mod report;
+mod resident;
+pub mod send;
 mod spread;
 
+pub use error::BenchError;
 pub use host::Host;
 pub use report::{Cell, Column, Format, Report, UnknownArgument};
 pub use spread::Spread;

@@ -1,5 +1,6 @@
 //! The commands: what they are called with, what they do, and which exit status they end with.
 
+mod bench;
 mod check;
 mod flows;
 mod read;
@@ -37,6 +38,7 @@ enum Command {
     Read(read::Arguments),
     Check(check::Arguments),
     Flows(flows::Arguments),
+    Bench(bench::Arguments),
 }
 
 /// How rows are printed.
@@ -86,6 +88,7 @@ impl Cli {
             Command::Read(arguments) => read::execute(arguments),
             Command::Check(arguments) => check::execute(arguments),
             Command::Flows(arguments) => flows::execute(arguments),
+            Command::Bench(arguments) => bench::execute(arguments),
         };
         let (error, status) = match done {
             Ok(code) => return code,

@@ -1,0 +1,257 @@
+//! `netmoth bench connections`: what a connection costs from its first packet to its record, on one core.
+//!
+//! Each has three packets, and as many end as begin: the table holds the same number all the time. Two ways to end are
+//! measured: by time (the connection is silent for as long as it may be), and by room (time stands still, the table is
+//! full, and each new connection takes the place of an old one).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use netmoth_traffic::{Lifetime, Mix, Profile, Traffic};
+
+use super::chunk::{Chunk, Count, FRAMES, SECRET, pin};
+use super::{BenchError, Cell, Column, Report, Spread};
+use crate::flow::{FlowConfig, MAX_TIMEOUT};
+use crate::metrics::WorkerCounters;
+use crate::progress::Progress;
+use crate::sensor::grouped;
+use crate::time::Instant;
+use crate::worker::Engine;
+
+/// A published figure of another probe.
+const BESIDE: &str = "Cento loses 40 % at 62,000/s";
+
+/// Packets of a connection: SYN, SYN-ACK, ACK; or question, answer, question.
+const PACKETS: u32 = 3;
+
+/// Connections of the time stamps' second. A connection is silent for as long as it takes to open all others.
+const PER_SECOND: u64 = 1_000_000;
+
+/// Connections that are in the middle of their three packets: a round trip of a millisecond at [`PER_SECOND`].
+const UNDER_WAY: u32 = 1_000;
+
+/// Fewest open connections: below, those under way are too many of them.
+const FEWEST: u32 = 10 * UNDER_WAY;
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct ConnectionsConfig {
+    /// Numbers of open connections.
+    pub flows: Vec<u32>,
+    /// Rounds of each, all of them interleaved.
+    pub rounds: usize,
+    /// New connections of one round.
+    pub connections: u64,
+    /// Seed of the traffic.
+    pub seed: u64,
+    /// The CPU to stay on; the last one where none is named.
+    pub core: Option<usize>,
+}
+
+impl ConnectionsConfig {
+    fn check(&self) -> Result<(), BenchError> {
+        let least = |what, least: u64, given| {
+            if given < least { Err(BenchError::TooFew { what, least, given }) } else { Ok(()) }
+        };
+        least("--rounds", 1, self.rounds as u64)?;
+        least("--connections", FRAMES as u64, self.connections)?;
+        self.flows.iter().try_for_each(|&flows| least("the number of open connections", FEWEST.into(), flows.into()))
+    }
+}
+
+/// Why connections end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    ByTime,
+    ByRoom,
+}
+
+/// Measures.
+///
+/// # Errors
+/// Numbers out of range, memory that is not there, a CPU that this process may not use.
+pub fn run(config: &ConnectionsConfig) -> Result<Report, BenchError> {
+    config.check()?;
+    let core = pin(config.core)?;
+    let mut chunk = Chunk::new();
+    let mut progress = Progress::of("connections opened");
+    let mut lanes = Vec::new();
+    for &flows in &config.flows {
+        for transport in ["TCP", "UDP"] {
+            for ends in [Ends::ByTime, Ends::ByRoom] {
+                let mut lane = Lane::open(flows, transport, ends, config.seed, &mut chunk)?;
+                lane.round(config.connections.div_ceil(4), &mut chunk);
+                lanes.push(lane);
+            }
+        }
+    }
+    let mut opened = 0;
+    for _ in 0..config.rounds {
+        for lane in &mut lanes {
+            let round = lane.round(config.connections, &mut chunk);
+            lane.costs.push(round.cost);
+            lane.shares.extend(round.share);
+            opened += config.connections;
+            progress.batch(opened);
+        }
+    }
+    lanes.iter().try_for_each(Lane::check)?;
+    Ok(report(config, core, &lanes))
+}
+
+fn report(config: &ConnectionsConfig, core: usize, lanes: &[Lane]) -> Report {
+    let columns = [
+        Column::text("packets"),
+        Column::number("open", "", 0),
+        Column::text("end"),
+        Column::number("cost", "ns/connection", 0),
+        Column::number("rate", "connections/s", 0),
+        Column::number("ending", "% of the time", 1),
+        Column::text("beside"),
+    ];
+    let mut report = Report::new("New connections, each with its end and its record, user space, one core", columns);
+    for pair in lanes.chunks(2) {
+        let by_time = Spread::of(&pair[0].costs);
+        let share = Spread::of(&pair[0].shares);
+        // What is left when nothing ends: beginning and packets.
+        let living = by_time.median * (1.0 - share.median / 100.0);
+        for lane in pair {
+            let cost = Spread::of(&lane.costs);
+            let (end, ending): (_, Cell) = match lane.ends {
+                Ends::ByTime => ("by time", share.into()),
+                Ends::ByRoom => ("by room", (100.0 * (1.0 - living / cost.median).max(0.0)).into()),
+            };
+            let words = if lane.transport == "TCP" { "SYN, SYN-ACK, ACK" } else { "3 of UDP" };
+            report.row([
+                words.into(),
+                u64::from(lane.flows).into(),
+                end.into(),
+                cost.into(),
+                cost.map(|ns| 1e9 / ns).into(),
+                ending,
+                BESIDE.into(),
+            ]);
+        }
+    }
+    report.note(format!(
+        "Median (smallest-largest) of {} interleaved rounds of {} connections on CPU {core}; records are counted, not stored.",
+        config.rounds,
+        grouped(config.connections)
+    ));
+    report.note(
+        "By time: what is due ends before each batch, and that is timed by itself (two looks at the clock a batch).",
+    );
+    report.note(
+        "By room: time stands still, so nothing is due; its share is what it costs more than by time without the ends.",
+    );
+    report
+}
+
+/// One number of open connections.
+struct Lane {
+    flows: u32,
+    transport: &'static str,
+    ends: Ends,
+    traffic: Traffic,
+    engine: Engine,
+    counters: Arc<WorkerCounters>,
+    records: Count,
+    fed: u64,
+    /// Where time stands still: at what.
+    stopped: Option<Instant>,
+    costs: Vec<f64>,
+    shares: Vec<f64>,
+}
+
+/// What one round gave.
+struct Round {
+    /// ns per connection.
+    cost: f64,
+    /// Percent of the time in which connections ended, where they end by time.
+    share: Option<f64>,
+}
+
+impl Lane {
+    /// Makes the table and fills it.
+    fn open(flows: u32, transport: &'static str, ends: Ends, seed: u64, chunk: &mut Chunk) -> Result<Self, BenchError> {
+        let (tcp, udp) = if transport == "TCP" { (1, 0) } else { (0, 1) };
+        let profile = Profile {
+            seed,
+            connections: UNDER_WAY,
+            lifetime: Lifetime::Packets(PACKETS),
+            mix: Mix { tcp, udp, icmp: 0 },
+            // The third packet of UDP is the originator's.
+            responder_percent: 0,
+            packets_per_second: PER_SECOND * u64::from(PACKETS),
+            ..Profile::default()
+        };
+        let counters = Arc::new(WorkerCounters::default());
+        let engine = Engine::new(&table(flows, ends), Arc::clone(&counters))?;
+        let (traffic, records) = (Traffic::new(&profile)?, Count::default());
+        let mut lane = Self {
+            flows,
+            transport,
+            ends,
+            traffic,
+            engine,
+            counters,
+            records,
+            fed: 0,
+            stopped: None,
+            costs: Vec::new(),
+            shares: Vec::new(),
+        };
+        // Until as many have begun as will be open, and half as many again: then they also end.
+        lane.round(u64::from(flows) * 3 / 2, chunk);
+        Ok(lane)
+    }
+
+    /// Opens about `connections` connections, whole chunks.
+    fn round(&mut self, connections: u64, chunk: &mut Chunk) -> Round {
+        let (mut spent, mut ending, before) = (Duration::ZERO, Duration::ZERO, self.traffic.connections());
+        while self.traffic.connections() - before < connections {
+            chunk.fill(&mut self.traffic, FRAMES as u64, |_| true);
+            self.fed += chunk.len();
+            if self.ends == Ends::ByRoom {
+                let at = *self.stopped.get_or_insert(chunk.last().unwrap_or_default());
+                chunk.stop_time(at);
+                spent += chunk.process(&mut self.engine, &mut self.records);
+            } else {
+                let (all, part) = chunk.process_and_part(&mut self.engine, &mut self.records);
+                (spent, ending) = (spent + all, ending + part);
+            }
+        }
+        let opened = (self.traffic.connections() - before) as f64;
+        let share = 100.0 * ending.as_secs_f64() / spent.as_secs_f64();
+        Round { cost: spent.as_nanos() as f64 / opened, share: (self.ends == Ends::ByTime).then_some(share) }
+    }
+
+    /// Every packet was booked, and the table is about as full as it was to be.
+    fn check(&self) -> Result<(), BenchError> {
+        let (tracked, open) = (self.counters.tracked.get(), self.engine.table().len() as f64);
+        let near = (open / f64::from(self.flows) - 1.0).abs() < 0.1;
+        if tracked == self.fed && near && self.records.0 > 0 {
+            return Ok(());
+        }
+        Err(BenchError::Worthless(format!(
+            "{tracked} of {} packets were tracked, {open} connections are open where {} were to be, {} records were made",
+            self.fed, self.flows, self.records.0
+        )))
+    }
+}
+
+/// A table in which `flows` connections are open: by time, there is room for more and each is silent until as many have
+/// begun after it; by room, there is not.
+fn table(flows: u32, ends: Ends) -> FlowConfig {
+    let silence = match ends {
+        Ends::ByTime => Duration::from_nanos(u64::from(flows) * 1_000_000_000 / PER_SECOND),
+        Ends::ByRoom => MAX_TIMEOUT,
+    };
+    let room = if ends == Ends::ByTime { flows + flows / 2 } else { flows };
+    let mut config = FlowConfig::new(room, SECRET);
+    config.active_timeout = MAX_TIMEOUT;
+    config.timeouts.tcp_established = silence;
+    config.timeouts.tcp_attempt = silence;
+    config.timeouts.udp = silence;
+    config
+}
