@@ -18,7 +18,7 @@ pub enum Protocol {
 
 /// Ports that responders listen on: none of them announces a tunnel, and dissectors don't take zeros there for
 /// malformed messages.
-const TCP_PORTS: [u16; 4] = [443, 80, 22, 5432];
+const TCP_PORTS: [u16; 4] = [443, 80, 8080, 993];
 const UDP_PORTS: [u16; 2] = [443, 3478];
 
 /// The words of the network that the hosts of each side are in: 198.18.0.0/16 and 198.19.0.0/16,

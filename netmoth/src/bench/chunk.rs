@@ -92,19 +92,19 @@ impl Chunk {
 
     /// The same, and the time that ending what is due took: all of it is done before the batch, by itself. Reads the clock
     /// twice a batch.
-    pub(super) fn process_and_part(&self, engine: &mut Engine, out: &mut impl RecordSink) -> (Duration, Duration) {
+    pub(super) fn process_and_part(&self, engine: &mut Engine, out: &mut Count) -> (Duration, Duration) {
         let (begun, mut ending) = (Wall::now(), Duration::ZERO);
         for (slots, placed) in self.slots.chunks(BATCH).zip(self.placed.chunks(BATCH)) {
             let at = placed[placed.len() - 1].at;
             let before = Wall::now();
-            engine.advance(at, out);
+            end_all(engine, at, out);
             ending += before.elapsed();
             engine.process(arrivals(slots, placed, at), out);
         }
         (begun.elapsed(), ending)
     }
 
-    /// Lets time stand still at the first frame's from here on.
+    /// Gives all frames one time.
     pub(super) fn stop_time(&mut self, at: Instant) {
         self.placed.iter_mut().for_each(|placed| placed.at = at);
     }
@@ -117,6 +117,17 @@ impl Chunk {
     /// The time of the last frame.
     pub(super) fn last(&self) -> Option<Instant> {
         self.placed.last().map(|placed| placed.at)
+    }
+}
+
+/// Ends what is due. One call looks at so many connections at most, so it is called until it finds none.
+fn end_all(engine: &mut Engine, at: Instant, out: &mut Count) {
+    loop {
+        let before = out.0;
+        engine.advance(at, out);
+        if out.0 == before {
+            return;
+        }
     }
 }
 
@@ -144,10 +155,10 @@ impl RecordSink for Count {
 /// Keeps the calling thread on one CPU: `wanted`, or the last one that it may run on. Returns which.
 pub(super) fn pin(wanted: Option<usize>) -> Result<usize, BenchError> {
     let allowed: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
-    let list = || allowed.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
     let core = wanted.or(allowed.last().copied()).unwrap_or(0);
-    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
-        return Err(BenchError::Core { core, allowed: list() });
+    if !allowed.contains(&core) || !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+        let allowed = allowed.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        return Err(BenchError::Core { core, allowed });
     }
     Ok(core)
 }

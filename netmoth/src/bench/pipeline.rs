@@ -14,6 +14,7 @@ use super::{BenchError, Column, Report, Spread};
 use crate::flow::{FlowConfig, MAX_TIMEOUT};
 use crate::metrics::WorkerCounters;
 use crate::progress::Progress;
+use crate::sensor::grouped;
 use crate::worker::Engine;
 
 /// Published figures of others, in ns per packet and core.
@@ -100,7 +101,8 @@ fn report(config: &PipelineConfig, core: usize, lanes: &[Lane]) -> Report {
     }
     report.note(format!(
         "Median (smallest-largest) of {} interleaved rounds of {} packets on CPU {core}; established TCP, connections at random.",
-        config.rounds, config.packets
+        config.rounds,
+        grouped(config.packets)
     ));
     report.note("Beside: ns/packet as others have published them, on machines of theirs and with traffic of theirs.");
     report
