@@ -244,6 +244,10 @@ fn new_connections_are_measured() {
     for row in rows {
         assert!(row["rate"]["median"].as_f64().unwrap() > 1_000.0, "{row}");
     }
+    for by_time in [&rows[0], &rows[2]] {
+        let records = by_time["records"].as_f64().unwrap();
+        assert!((records - 1.0).abs() < 0.2, "a record for each connection, give or take a tick's: {by_time}");
+    }
     let share = rows[0]["ending"]["median"].as_f64().unwrap();
     assert!(0.0 < share && share < 90.0, "{share}");
 }
@@ -319,4 +323,22 @@ fn sending_ends_with_ctrl_c_and_says_what_was_sent() {
     assert_eq!(report["rows"][0]["sent"], received() - before);
     let rate = report["rows"][0]["rate"].as_f64().unwrap();
     assert!(rate < 25_000.0, "{rate} frames a second where 20,000 were asked for");
+}
+
+#[test]
+fn sending_ends_with_an_error_where_the_interface_goes_away() {
+    if !root() {
+        return;
+    }
+    let _alone = alone();
+    let wire = Wire::new(1, 1500);
+    let mut sender = Command::new("nsenter");
+    sender.arg(format!("--net={}", wire.file("out"))).arg(NETMOTH).args(["bench", "send", "-i", "out0"]);
+    let sender = support::command::Running::start(sender.args(["--rate", "20K"]));
+    let sends = "test $(cat /sys/class/net/tap0/statistics/rx_packets) -gt 100 && echo yes || true";
+    support::command::until("frames arrive", SHORT, || wire.script_tap(sends).contains("yes").then_some(()));
+    wire.script_out("ip link del out0");
+    let ended = sender.wait(SHORT);
+    assert_eq!(ended.code(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("no interface out0"), "{}", ended.stderr);
 }

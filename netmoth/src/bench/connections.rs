@@ -75,25 +75,19 @@ pub fn run(config: &ConnectionsConfig) -> Result<Report, BenchError> {
     config.check()?;
     let core = pin(config.core)?;
     let mut chunk = Chunk::new();
-    let mut progress = Progress::of("connections opened");
+    let mut progress = Progress::of("packets processed");
     let mut lanes = Vec::new();
     for &flows in &config.flows {
         for transport in ["TCP", "UDP"] {
             for ends in [Ends::ByTime, Ends::ByRoom] {
-                let mut lane = Lane::open(flows, transport, ends, config.seed, &mut chunk)?;
-                lane.round(config.connections.div_ceil(4), &mut chunk);
-                lanes.push(lane);
+                lanes.push(Lane::open(flows, transport, ends, config, &mut chunk, &mut progress)?);
             }
         }
     }
-    let mut opened = 0;
     for _ in 0..config.rounds {
         for lane in &mut lanes {
-            let round = lane.round(config.connections, &mut chunk);
-            lane.costs.push(round.cost);
-            lane.shares.extend(round.share);
-            opened += config.connections;
-            progress.batch(opened);
+            let round = lane.round(config.connections, &mut chunk, &mut progress);
+            lane.rounds.push(round);
         }
     }
     lanes.iter().try_for_each(Lane::check)?;
@@ -108,16 +102,17 @@ fn report(config: &ConnectionsConfig, core: usize, lanes: &[Lane]) -> Report {
         Column::number("cost", "ns/connection", 0),
         Column::number("rate", "connections/s", 0),
         Column::number("ending", "% of the time", 1),
+        Column::number("records", "per connection", 2),
         Column::text("beside"),
     ];
     let mut report = Report::new("New connections, each with its end and its record, user space, one core", columns);
     for pair in lanes.chunks(2) {
-        let by_time = Spread::of(&pair[0].costs);
-        let share = Spread::of(&pair[0].shares);
+        let by_time = pair[0].spread(|round| round.cost);
+        let share = pair[0].spread(|round| round.share);
         // What is left when nothing ends: beginning and packets.
         let living = by_time.median * (1.0 - share.median / 100.0);
         for lane in pair {
-            let cost = Spread::of(&lane.costs);
+            let cost = lane.spread(|round| round.cost);
             let (end, ending): (_, Cell) = match lane.ends {
                 Ends::ByTime => ("by time", share.into()),
                 Ends::ByRoom => ("by room", (100.0 * (1.0 - living / cost.median).max(0.0)).into()),
@@ -130,6 +125,7 @@ fn report(config: &ConnectionsConfig, core: usize, lanes: &[Lane]) -> Report {
                 cost.into(),
                 cost.map(|ns| 1e9 / ns).into(),
                 ending,
+                lane.spread(|round| round.records).median.into(),
                 BESIDE.into(),
             ]);
         }
@@ -160,24 +156,32 @@ struct Lane {
     fed: u64,
     /// Where time stands still: at what.
     stopped: Option<Instant>,
-    costs: Vec<f64>,
-    shares: Vec<f64>,
+    rounds: Vec<Round>,
 }
 
 /// What one round gave.
 struct Round {
     /// ns per connection.
     cost: f64,
-    /// Percent of the time in which connections ended, where they end by time.
-    share: Option<f64>,
+    /// Percent of the time in which connections ended; 0 where that was not timed.
+    share: f64,
+    /// Records per connection.
+    records: f64,
 }
 
 impl Lane {
     /// Makes the table and fills it.
-    fn open(flows: u32, transport: &'static str, ends: Ends, seed: u64, chunk: &mut Chunk) -> Result<Self, BenchError> {
+    fn open(
+        flows: u32,
+        transport: &'static str,
+        ends: Ends,
+        config: &ConnectionsConfig,
+        chunk: &mut Chunk,
+        progress: &mut Progress,
+    ) -> Result<Self, BenchError> {
         let (tcp, udp) = if transport == "TCP" { (1, 0) } else { (0, 1) };
         let profile = Profile {
-            seed,
+            seed: config.seed,
             connections: UNDER_WAY,
             lifetime: Lifetime::Packets(PACKETS),
             mix: Mix { tcp, udp, icmp: 0 },
@@ -199,20 +203,26 @@ impl Lane {
             records,
             fed: 0,
             stopped: None,
-            costs: Vec::new(),
-            shares: Vec::new(),
+            rounds: Vec::new(),
         };
         // Until as many have begun as will be open, and half as many again: then they also end.
-        lane.round(u64::from(flows) * 3 / 2, chunk);
+        lane.round(u64::from(flows) * 3 / 2, chunk, progress);
+        lane.round(config.connections.div_ceil(4), chunk, progress);
         Ok(lane)
     }
 
+    fn spread(&self, what: impl Fn(&Round) -> f64) -> Spread {
+        Spread::of(&self.rounds.iter().map(what).collect::<Vec<_>>())
+    }
+
     /// Opens about `connections` connections, whole chunks.
-    fn round(&mut self, connections: u64, chunk: &mut Chunk) -> Round {
-        let (mut spent, mut ending, before) = (Duration::ZERO, Duration::ZERO, self.traffic.connections());
-        while self.traffic.connections() - before < connections {
+    fn round(&mut self, connections: u64, chunk: &mut Chunk, progress: &mut Progress) -> Round {
+        let (mut spent, mut ending) = (Duration::ZERO, Duration::ZERO);
+        let (begun, records) = (self.traffic.connections(), self.records.0);
+        while self.traffic.connections() - begun < connections {
             chunk.fill(&mut self.traffic, FRAMES as u64, |_| true);
             self.fed += chunk.len();
+            progress.batch(self.fed);
             if self.ends == Ends::ByRoom {
                 let at = *self.stopped.get_or_insert(chunk.last().unwrap_or_default());
                 chunk.stop_time(at);
@@ -222,9 +232,12 @@ impl Lane {
                 (spent, ending) = (spent + all, ending + part);
             }
         }
-        let opened = (self.traffic.connections() - before) as f64;
-        let share = 100.0 * ending.as_secs_f64() / spent.as_secs_f64();
-        Round { cost: spent.as_nanos() as f64 / opened, share: (self.ends == Ends::ByTime).then_some(share) }
+        let opened = (self.traffic.connections() - begun) as f64;
+        Round {
+            cost: spent.as_nanos() as f64 / opened,
+            share: 100.0 * ending.as_secs_f64() / spent.as_secs_f64(),
+            records: (self.records.0 - records) as f64 / opened,
+        }
     }
 
     /// Every packet was booked, and the table is about as full as it was to be.

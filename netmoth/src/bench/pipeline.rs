@@ -104,6 +104,7 @@ fn report(config: &PipelineConfig, core: usize, lanes: &[Lane]) -> Report {
         config.rounds,
         grouped(config.packets)
     ));
+    report.note("Memory: what became resident from before the table was made until all connections were in it.");
     report.note("Beside: ns/packet as others have published them, on machines of theirs and with traffic of theirs.");
     report
 }

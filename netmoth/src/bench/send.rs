@@ -16,8 +16,8 @@ use crate::capture::{CaptureError, Interface};
 use crate::progress::Progress;
 use ring::TransmitRing;
 
-/// How long the kernel may take to complete the last frames.
-const COMPLETION: u64 = 5;
+/// How long the kernel may take to complete a frame.
+const COMPLETION: Duration = Duration::from_secs(2);
 
 /// Between two looks at the clock where a rate is kept and the next frame is not due.
 const NAP: Duration = Duration::from_micros(50);
@@ -125,27 +125,50 @@ fn send(
 ) -> Result<Duration, BenchError> {
     let mut progress = Progress::of("frames sent");
     let (begun, all) = (Instant::now(), config.packets.unwrap_or(u64::MAX));
+    let mut watch = Watch { completed: 0, last: begun };
     while ring.sent() < all && !stop.load(Ordering::Relaxed) {
-        let elapsed = begun.elapsed();
+        let now = Instant::now();
+        let elapsed = now - begun;
         if config.time.is_some_and(|time| elapsed >= time) {
             break;
         }
         let due = config.rate.map_or(all, |rate| all.min((elapsed.as_secs_f64() * rate as f64) as u64 + 1));
         let more = due.saturating_sub(ring.sent());
         ring.step(traffic, more);
+        watch.look(ring, now, &config.interface)?;
         progress.batch(ring.sent());
         if more == 0 {
             thread::sleep(NAP);
         }
     }
     // What is in the rings belongs to the kernel until it has completed.
-    let deadline = Instant::now() + Duration::from_secs(COMPLETION);
     while ring.waiting() > 0 {
         ring.step(traffic, 0);
-        if Instant::now() > deadline {
-            let (name, waiting) = (config.interface.clone(), ring.waiting());
-            return Err(BenchError::Stuck { name, waiting, seconds: COMPLETION });
-        }
+        watch.look(ring, Instant::now(), &config.interface)?;
     }
     Ok(begun.elapsed())
+}
+
+/// Sees to it that the kernel completes what it is given.
+struct Watch {
+    completed: u64,
+    last: Instant,
+}
+
+impl Watch {
+    /// Says why nothing goes on where nothing has for a while.
+    fn look(&mut self, ring: &TransmitRing, now: Instant, name: &str) -> Result<(), BenchError> {
+        if ring.completed() != self.completed || ring.waiting() == 0 {
+            (self.completed, self.last) = (ring.completed(), now);
+            return Ok(());
+        }
+        if now - self.last < COMPLETION {
+            return Ok(());
+        }
+        if !Interface::find(name)?.running {
+            return Err(CaptureError::Down { name: name.into() }.into());
+        }
+        let (name, waiting) = (name.into(), ring.waiting());
+        Err(BenchError::Stuck { name, waiting, seconds: COMPLETION.as_secs() })
+    }
 }

@@ -25,7 +25,8 @@ const DEFAULT_CONFIG: &str = "/etc/netmoth/config_ebpf.yml";
     netmoth read capture.pcap                          the connections of a file, as a table\n  \
     netmoth check -i eth1                              can this host capture on eth1?\n  \
     sudo netmoth run -i eth1 --store sqlite:flows.db   capture until Ctrl-C\n  \
-    netmoth flows --store sqlite:flows.db --since 1h   what was seen in the last hour\n\n\
+    netmoth flows --store sqlite:flows.db --since 1h   what was seen in the last hour\n  \
+    netmoth bench pipeline                             what a packet costs on this machine\n\n\
     Exit status: 0 done, 1 failed, 2 usage or configuration. NETMOTH_DEBUG=1 turns debug lines on.")]
 pub struct Cli {
     #[command(subcommand)]
