@@ -205,21 +205,36 @@ impl Wheels {
         true
     }
 
-    /// An entry whose slot has come by `now`, if there is one: to be taken out and filed again, or ended.
-    pub(super) fn next_due(&mut self, now: u32) -> Option<u32> {
+    /// Entries of one list whose slot has come by `now`, as many as there are and `due` has room for: to be taken out, each of
+    /// them, and filed again or ended. Returns how many.
+    pub(super) fn next_due(&mut self, now: u32, due: &mut [u32]) -> usize {
         loop {
             for class in Class::ALL {
                 let place = class as usize * SLOTS as usize + (self.visited & (SLOTS - 1)) as usize;
                 if self.heads[place] != NONE {
                     self.pending = true;
-                    return Some(self.heads[place]);
+                    return self.first_of(place, due);
                 }
             }
             self.pending = false;
             if !self.turn(now) {
-                return None;
+                return 0;
             }
         }
+    }
+
+    /// The first entries of a list.
+    fn first_of(&self, place: usize, found: &mut [u32]) -> usize {
+        let (mut count, mut entry) = (0, self.heads[place]);
+        for room in found {
+            if entry == NONE {
+                break;
+            }
+            *room = entry;
+            count += 1;
+            entry = self.links[entry as usize].next;
+        }
+        count
     }
 
     /// The entry of `class` that is filed nearest to its expiry: at most 33 words are looked at.
