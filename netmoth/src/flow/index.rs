@@ -86,10 +86,11 @@ impl Index {
                 }
                 matching &= matching - 1;
             }
-            if bucket.passed == 0 {
+            at = self.next(at);
+            // A small index may have been passed in every bucket.
+            if bucket.passed == 0 || at == self.home(hash) {
                 return None;
             }
-            at = self.next(at);
         }
     }
 
@@ -198,8 +199,28 @@ mod tests {
                 for (&entry, &hash) in &model {
                     prop_assert_eq!(index.find(hash, |found| found == entry), Some(entry));
                 }
+                for hash in [0, u32::MAX, u32::from(spread) << 24] {
+                    prop_assert_eq!(index.find(hash, |_| false), None);
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_search_ends_where_every_bucket_was_passed() {
+        let mut index = Index::new(16).unwrap();
+        assert_eq!(index.buckets.len(), 3);
+        // In the last bucket, then the others: eleven begin there each time, and the first ten leave.
+        for last in [u32::MAX, 0, u32::MAX / 2] {
+            let home = index.home(last);
+            let first = index.iter().count() as u32;
+            let entries: Vec<u32> = (100 * (home as u32 + 1)..).take(11).collect();
+            assert!(first < 5, "room for eleven more");
+            entries.iter().for_each(|&entry| index.insert(last, entry));
+            entries[..10].iter().for_each(|&entry| index.remove(last, entry));
+        }
+        assert!(index.buckets.iter().all(|bucket| bucket.passed > 0));
+        assert_eq!(index.find(0, |_| false), None);
     }
 
     #[test]
