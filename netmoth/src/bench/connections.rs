@@ -131,15 +131,16 @@ fn report(config: &ConnectionsConfig, core: usize, lanes: &[Lane]) -> Report {
         }
     }
     report.note(format!(
-        "Median (smallest-largest) of {} interleaved rounds of {} connections on CPU {core}; records are counted, not stored.",
+        "Median (smallest-largest) of {} interleaved rounds of {} connections on CPU {core}, CPU time of the thread; records \
+         are counted, not stored.",
         config.rounds,
         grouped(config.connections)
     ));
+    report
+        .note("By time: what is due ends before each batch; that is timed by itself (two looks at the clock a batch).");
     report.note(
-        "By time: what is due ends before each batch, and that is timed by itself (two looks at the clock a batch).",
-    );
-    report.note(
-        "By room: time stands still, so nothing is due; its share is what it costs more than by time without the ends.",
+        "By room: time stands still, so nothing is due, and the table is full of established connections. Attempts make room \
+         first, so those that begin push one another out; what that costs more than by time without the ends is its share.",
     );
     report
 }
@@ -228,8 +229,8 @@ impl Lane {
                 chunk.stop_time(at);
                 spent += chunk.process(&mut self.engine, &mut self.records);
             } else {
-                let (all, part) = chunk.process_and_part(&mut self.engine, &mut self.records);
-                (spent, ending) = (spent + all, ending + part);
+                let (took, share) = chunk.process_and_part(&mut self.engine, &mut self.records);
+                (spent, ending) = (spent + took, ending + took.mul_f64(share));
             }
         }
         let opened = (self.traffic.connections() - begun) as f64;

@@ -4,6 +4,7 @@
 //! [`send`] onto a veth. Each gives a [`Report`].
 
 mod chunk;
+mod clock;
 pub mod connections;
 mod error;
 pub mod file;

@@ -100,7 +100,8 @@ fn report(config: &PipelineConfig, core: usize, lanes: &[Lane]) -> Report {
         ]);
     }
     report.note(format!(
-        "Median (smallest-largest) of {} interleaved rounds of {} packets on CPU {core}; established TCP, connections at random.",
+        "Median (smallest-largest) of {} interleaved rounds of {} packets on CPU {core}, CPU time of the thread; established \
+         TCP, connections at random.",
         config.rounds,
         grouped(config.packets)
     ));
