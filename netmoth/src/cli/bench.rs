@@ -22,10 +22,10 @@ use crate::bench::{BenchError, Format};
 /// (thousands, millions, thousands of millions). Reports go to standard output, as a table or as one JSON object.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    netmoth bench pipeline                        what a packet costs, from the ring to the table\n  \
-    netmoth bench connections                     how many new connections a core takes in a second\n  \
-    netmoth bench file -o load.pcap --sizes imix  the traffic as a capture file, for netmoth read and others\n  \
-    sudo netmoth bench send -i out0 --rate 500K   the traffic onto a veth, for netmoth run at its other end")]
+    netmoth bench pipeline                        what a packet costs, from ring to table\n  \
+    netmoth bench connections                     how many new connections a core takes\n  \
+    netmoth bench file -o load.pcap --sizes imix  the traffic as a capture file\n  \
+    sudo netmoth bench send -i out0 --rate 500K   the traffic onto a veth")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -102,9 +102,9 @@ struct FileArguments {
     #[arg(long, value_name = "N", value_parser = number_u32)]
     snap: Option<u32>,
     #[command(flatten)]
-    traffic: TrafficArguments,
-    #[command(flatten)]
     print: Print,
+    #[command(flatten)]
+    traffic: TrafficArguments,
 }
 
 /// Send the traffic onto a veth, through AF_XDP (root)
@@ -136,9 +136,9 @@ struct SendArguments {
     #[arg(long, value_name = "CPU")]
     core: Option<usize>,
     #[command(flatten)]
-    traffic: TrafficArguments,
-    #[command(flatten)]
     print: Print,
+    #[command(flatten)]
+    traffic: TrafficArguments,
 }
 
 /// Rounds and the rest that every measurement in memory has.
