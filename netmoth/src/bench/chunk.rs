@@ -85,6 +85,7 @@ impl Chunk {
         let begun = cpu_time();
         for (slots, placed) in self.slots.chunks(BATCH).zip(self.placed.chunks(BATCH)) {
             let at = placed[placed.len() - 1].at;
+            engine.touch(arrivals(slots, placed, at).map(|frame| frame.data));
             engine.process(arrivals(slots, placed, at), out);
             engine.advance(at, out);
         }
@@ -100,6 +101,7 @@ impl Chunk {
             let before = Wall::now();
             end_all(engine, at, out);
             ending += before.elapsed();
+            engine.touch(arrivals(slots, placed, at).map(|frame| frame.data));
             engine.process(arrivals(slots, placed, at), out);
         }
         let share = ending.as_secs_f64() / wall.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);

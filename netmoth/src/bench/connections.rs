@@ -1,6 +1,6 @@
 //! `netmoth bench connections`: what a connection costs from its first packet to its record, on one core.
 //!
-//! Each has three packets, and as many end as begin: the table holds the same number all the time. Two ways to end are
+//! Each has three packets (or more, if asked for), and as many end as begin: the table holds the same number all the time. Two ways to end are
 //! measured: by time (the connection is silent for as long as it may be), and by room (time stands still, the table is
 //! full, and each new connection takes the place of an old one).
 
@@ -21,14 +21,14 @@ use crate::worker::Engine;
 /// A published figure of another probe.
 const BESIDE: &str = "Cento loses 40 % at 62,000/s";
 
-/// Packets of a connection: SYN, SYN-ACK, ACK; or question, answer, question.
-const PACKETS: u32 = 3;
+/// Fewest packets of a connection: SYN, SYN-ACK, ACK; or question, answer, question.
+const SHORTEST: u32 = 3;
 
 /// Time on the stamps' clock after which a silent connection ends: so long that the table's timers, which look every 128
 /// ms, keep close to it. As many connections begin in it as are open.
 const SILENCE: u64 = 5;
 
-/// Connections that are in the middle of their three packets.
+/// Connections that are in the middle of their three packets. Longer ones are half of those that are open.
 const UNDER_WAY: u32 = 500;
 
 /// Fewest open connections: below, those under way are too many of them.
@@ -43,6 +43,8 @@ pub struct ConnectionsConfig {
     pub rounds: usize,
     /// New connections of one round.
     pub connections: u64,
+    /// Packets of a connection.
+    pub life: u32,
     /// Seed of the traffic.
     pub seed: u64,
     /// The CPU to stay on; the last one where none is named.
@@ -56,6 +58,7 @@ impl ConnectionsConfig {
         };
         least("--rounds", 1, self.rounds as u64)?;
         least("--connections", FRAMES as u64, self.connections)?;
+        least("--life", SHORTEST.into(), self.life.into())?;
         self.flows.iter().try_for_each(|&flows| least("the number of open connections", FEWEST.into(), flows.into()))
     }
 }
@@ -117,7 +120,10 @@ fn report(config: &ConnectionsConfig, core: usize, lanes: &[Lane]) -> Report {
                 Ends::ByTime => ("by time", share.into()),
                 Ends::ByRoom => ("by room", (100.0 * (1.0 - living / cost.median).max(0.0)).into()),
             };
-            let words = if lane.transport == "TCP" { "SYN, SYN-ACK, ACK" } else { "3 of UDP" };
+            let words = match (lane.transport, config.life) {
+                ("TCP", SHORTEST) => "SYN, SYN-ACK, ACK".to_owned(),
+                (transport, life) => format!("{life} of {transport}"),
+            };
             report.row([
                 words.into(),
                 u64::from(lane.flows).into(),
@@ -181,14 +187,16 @@ impl Lane {
         progress: &mut Progress,
     ) -> Result<Self, BenchError> {
         let (tcp, udp) = if transport == "TCP" { (1, 0) } else { (0, 1) };
+        // As many as begin during the silence of one are silent: all that are open, but for those under way.
+        let (under_way, silent) = if config.life == SHORTEST { (UNDER_WAY, flows) } else { (flows / 2, flows / 2) };
         let profile = Profile {
             seed: config.seed,
-            connections: UNDER_WAY,
-            lifetime: Lifetime::Packets(PACKETS),
+            connections: under_way,
+            lifetime: Lifetime::Packets(config.life),
             mix: Mix { tcp, udp, icmp: 0 },
             // The third packet of UDP is the originator's.
-            responder_percent: 0,
-            packets_per_second: u64::from(flows) * u64::from(PACKETS) / SILENCE,
+            responder_percent: if config.life == SHORTEST { 0 } else { 50 },
+            packets_per_second: u64::from(silent) * u64::from(config.life) / SILENCE,
             ..Profile::default()
         };
         let counters = Arc::new(WorkerCounters::default());
@@ -267,6 +275,7 @@ fn table(flows: u32, ends: Ends) -> FlowConfig {
     config.active_timeout = MAX_TIMEOUT;
     config.timeouts.tcp_established = silence;
     config.timeouts.tcp_attempt = silence;
+    config.timeouts.tcp_closed = silence;
     config.timeouts.udp = silence;
     config
 }

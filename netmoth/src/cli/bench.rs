@@ -70,6 +70,7 @@ struct PipelineArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     netmoth bench connections\n  \
+    netmoth bench connections --open 1M --life 20             longer ones, half of them under way\n  \
     netmoth bench connections --open 1M --rounds 9 --format json")]
 struct ConnectionsArguments {
     /// Connections that are open all the time
@@ -78,6 +79,9 @@ struct ConnectionsArguments {
     /// New connections of a round
     #[arg(long, value_name = "N", value_parser = number, default_value = "1M")]
     connections: u64,
+    /// Packets of a connection, 3 or more
+    #[arg(long, value_name = "N", value_parser = number_u32, default_value = "3")]
+    life: u32,
     #[command(flatten)]
     common: Common,
 }
@@ -220,9 +224,9 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
             let Common { rounds, seed, core, print } = common;
             (pipeline::run(&PipelineConfig { flows, sizes, rounds, packets, seed, core }), print)
         }
-        What::Connections(ConnectionsArguments { open, connections, common }) => {
+        What::Connections(ConnectionsArguments { open, connections, life, common }) => {
             let Common { rounds, seed, core, print } = common;
-            (connections::run(&ConnectionsConfig { flows: open, rounds, connections, seed, core }), print)
+            (connections::run(&ConnectionsConfig { flows: open, rounds, connections, life, seed, core }), print)
         }
         What::File(FileArguments { output, force, packets, snap, traffic, print }) => {
             let profile = traffic.profile();
