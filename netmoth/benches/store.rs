@@ -1,4 +1,5 @@
-//! Rows per second into the stores, beside what the stores' own tools reach with the same rows: `cargo bench --bench store`.
+//! Rows per second into the stores, beside what the stores' own tools reach with the same rows: `cargo bench --bench store`, or
+//! `cargo bench --bench store -- sqlite` for one of them (`postgresql` and `sqlite`).
 //!
 //! The writer pays for encoding and for Community ID in its figure; psql and sqlite3 read a file that holds the result. Rounds
 //! alternate, medians of seven are printed. The table is emptied before every round.
@@ -21,15 +22,26 @@ use postgres::{PASSWORD, PostgresServer};
 const ROWS: u64 = 1_000_000;
 const ROUNDS: usize = 7;
 const BATCH: usize = 1_024;
+const STORES: [&str; 2] = ["postgresql", "sqlite"];
 
 fn main() {
+    // Cargo itself adds `--bench`.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let Some(unknown) = wanted.iter().find(|name| !STORES.contains(&name.as_str())) {
+        panic!("there is no store '{unknown}' here: postgresql, sqlite, or none for both");
+    }
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     let rows: Vec<FlowRecord> = (0..ROWS).map(records::record).collect();
     println!("{ROWS} rows a round, median of {ROUNDS} rounds, fastest and slowest\n");
     println!("{:<34} {:>12} {:>9} {:>12} {:>12}", "way", "rows/s", "µs/row", "fastest", "slowest");
-    if let Some(server) = PostgresServer::start() {
+    if is_wanted("postgresql")
+        && let Some(server) = PostgresServer::start()
+    {
         postgresql(&server, &rows);
     }
-    sqlite(&rows);
+    if is_wanted("sqlite") {
+        sqlite(&rows);
+    }
 }
 
 fn postgresql(server: &PostgresServer, rows: &[FlowRecord]) {
