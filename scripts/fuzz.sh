@@ -1,7 +1,8 @@
 #!/bin/bash
 # Fuzzes Netmoth, guided by coverage.
 #
-#   fuzz.sh [--seconds N] [TARGET...]    runs each target (all: frame, flows, capture_file) for N seconds (60)
+#   fuzz.sh [--seconds N] [TARGET...]    runs each target (all: frame, flows, capture_file,
+#                                        parser_oracle) for N seconds (60)
 #
 # Starts from the committed seeds and regressions; what it finds worth keeping it puts into fuzz/corpus, which is not
 # committed, and goes on from there the next time. Needs a nightly toolchain of rustup; installs cargo-fuzz where it is
@@ -18,10 +19,10 @@ say() { printf '%s\n' "$*" >&2; }
 # Longest input: a frame with all its headers; a story of five hundred steps; a file of some packets.
 longest() {
     case $1 in
-        frame) echo 512 ;;
+        frame | parser_oracle) echo 512 ;;
         flows) echo 4096 ;;
         capture_file) echo 4096 ;;
-        *) say "there is no target $1: frame, flows, capture_file"; exit 2 ;;
+        *) say "there is no target $1: frame, flows, capture_file, parser_oracle"; exit 2 ;;
     esac
 }
 
@@ -38,7 +39,7 @@ while [ $# -gt 0 ]; do
         *) longest "$1" >/dev/null; targets+=("$1"); shift ;;
     esac
 done
-[ ${#targets[@]} -gt 0 ] || targets=(frame flows capture_file)
+[ ${#targets[@]} -gt 0 ] || targets=(frame flows capture_file parser_oracle)
 
 if ! rustup toolchain list | grep -q '^nightly'; then
     say "there is no nightly compiler, which fuzzing needs: rustup toolchain install nightly --profile minimal"

@@ -35,6 +35,7 @@ pub fn all() -> Vec<Seed> {
     seeds("frame", frame_inputs())
         .chain(seeds("flows", stories.collect()))
         .chain(seeds("capture_file", files()))
+        .chain(seeds("parser_oracle", oracle_inputs()))
         .collect()
 }
 
@@ -169,6 +170,15 @@ fn echoes() -> Vec<Step> {
         one(0, What::Other, 89),
         six(Step { numbers: 3, ..one(0, What::Extensions, SYN) }),
     ]
+}
+
+/// Every packet on Ethernet, and one of each IP version behind tags: a byte for the length on the wire, the frame.
+fn oracle_inputs() -> Vec<(String, Vec<u8>)> {
+    let frame = |wrapping: Wrapping, packet: &[u8]| [vec![0], wrapping.around(packet, 5)].concat();
+    let plain = packets().into_iter().map(|(name, packet)| (name.to_owned(), frame(Wrapping::Ethernet, &packet)));
+    let tagged = packets().into_iter().filter(|(name, _)| name.starts_with("tcp"));
+    let tagged = tagged.map(|(name, packet)| (format!("{name}_tagged"), frame(Wrapping::QinQ, &packet)));
+    plain.chain(tagged).collect()
 }
 
 /// A capture of three packets in each format.

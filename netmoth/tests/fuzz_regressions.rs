@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 #[path = "../../fuzz/src/lib.rs"]
-#[expect(unreachable_pub, reason = "it is a library where libFuzzer calls it")]
+#[expect(dead_code, unreachable_pub, reason = "it is a library where libFuzzer calls it")]
 mod fuzz;
 
 /// Changed seeds for each target.
@@ -97,8 +97,13 @@ fn any_file_is_read_to_its_end_or_refused() {
 }
 
 #[test]
+fn another_parser_reads_the_same() {
+    run("parser_oracle", fuzz::parser_oracle);
+}
+
+#[test]
 fn the_committed_seeds_are_what_their_source_makes() {
-    for target in ["frame", "flows", "capture_file"] {
+    for target in ["frame", "flows", "capture_file", "parser_oracle"] {
         let made = fuzz::seeds::all().into_iter().filter(|seed| seed.target == target);
         let made: BTreeMap<String, Vec<u8>> = made.map(|seed| (seed.name, seed.bytes)).collect();
         let folder = folder("seeds", target);
