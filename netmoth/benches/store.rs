@@ -1,9 +1,8 @@
-//! Rows per second into the stores, beside what the stores' own tools reach with the same rows: `cargo bench --bench store`, or
-//! `cargo bench --bench store -- sqlite` for one of them (`postgresql` and `sqlite`).
+//! Rows per second into the stores, beside what the stores' own tools reach with the same rows: `cargo bench --bench store`, with
+//! `-- --format json` for a program. `NETMOTH_BENCH_STORE=sqlite` or `=postgresql` measures one of them alone.
 //!
 //! The writer pays for encoding and for Community ID in its figure; psql and sqlite3 read a file that holds the result. Rounds
 //! alternate, medians of seven are printed. The table is emptied before every round.
-#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../tests/support/postgres.rs"]
 #[expect(dead_code, reason = "the tests need more of the server than this does")]
@@ -15,6 +14,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use netmoth::bench::{Column, Format, Report, Spread};
 use netmoth::flow::FlowRecord;
 use netmoth::sink::{StoreUrl, Writer, WriterConfig};
 use postgres::{PASSWORD, PostgresServer};
@@ -24,27 +24,53 @@ const ROUNDS: usize = 7;
 const BATCH: usize = 1_024;
 const STORES: [&str; 2] = ["postgresql", "sqlite"];
 
-fn main() {
-    // Cargo itself adds `--bench`.
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if let Some(unknown) = wanted.iter().find(|name| !STORES.contains(&name.as_str())) {
-        panic!("there is no store '{unknown}' here: postgresql, sqlite, or none for both");
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let format = Format::from_arguments()?;
+    let only = std::env::var("NETMOTH_BENCH_STORE").ok();
+    if let Some(other) = only.as_deref().filter(|only| !STORES.contains(only)) {
+        return Err(
+            format!("NETMOTH_BENCH_STORE is '{other}'. Set it to postgresql or sqlite, or unset it for both").into()
+        );
     }
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    let is_wanted = |store: &str| only.as_deref().is_none_or(|only| only == store);
     let rows: Vec<FlowRecord> = (0..ROWS).map(records::record).collect();
-    println!("{ROWS} rows a round, median of {ROUNDS} rounds, fastest and slowest\n");
-    println!("{:<34} {:>12} {:>9} {:>12} {:>12}", "way", "rows/s", "µs/row", "fastest", "slowest");
+    let columns = [
+        Column::text("way"),
+        Column::number("rate", "rows/s", 0),
+        Column::number("cost", "µs/row", 2),
+        Column::number("beside the tool", "%", 1),
+    ];
+    let mut report = Report::new("records into a store", columns);
     if is_wanted("postgresql")
         && let Some(server) = PostgresServer::start()
     {
-        postgresql(&server, &rows);
+        let (ours, theirs) = postgresql(&server, &rows);
+        add(&mut report, ["netmoth → PostgreSQL", "psql \\copy (binary) → PostgreSQL"], &ours, &theirs);
     }
     if is_wanted("sqlite") {
-        sqlite(&rows);
+        let (ours, theirs) = sqlite(&rows);
+        add(&mut report, ["netmoth → SQLite", "sqlite3 .import (CSV) → SQLite"], &ours, &theirs);
+    }
+    report.note(format!(
+        "{ROWS} rows a round, {ROUNDS} rounds of each way in turns: the median, the smallest and the largest."
+    ));
+    report.print(format, &mut std::io::stdout())?;
+    Ok(())
+}
+
+/// Adds both ways; what is compared is compared round by round, for both met the same noise there.
+fn add(report: &mut Report, [way, tool]: [&str; 2], ours: &[Duration], theirs: &[Duration]) {
+    let seconds = |times: &[Duration]| Spread::of(&times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>());
+    let share: Vec<f64> =
+        ours.iter().zip(theirs).map(|(ours, theirs)| 100.0 * theirs.div_duration_f64(*ours)).collect();
+    for (name, times, share) in [(way, ours, Some(Spread::of(&share))), (tool, theirs, None)] {
+        let (rate, cost) = (|seconds| ROWS as f64 / seconds, |seconds| 1e6 * seconds / ROWS as f64);
+        let times = seconds(times);
+        report.row([name.into(), times.map(rate).into(), times.map(cost).into(), share.into()]);
     }
 }
 
-fn postgresql(server: &PostgresServer, rows: &[FlowRecord]) {
+fn postgresql(server: &PostgresServer, rows: &[FlowRecord]) -> (Vec<Duration>, Vec<Duration>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("rows.bin");
     write_all(server.url(), rows);
@@ -61,11 +87,10 @@ fn postgresql(server: &PostgresServer, rows: &[FlowRecord]) {
         psql(&url, &format!("\\copy flows from '{file_name}' with (format binary)"));
         theirs.push(start.elapsed());
     }
-    print("netmoth → PostgreSQL", ours);
-    print("psql \\copy (binary) → PostgreSQL", theirs);
+    (ours, theirs)
 }
 
-fn sqlite(rows: &[FlowRecord]) {
+fn sqlite(rows: &[FlowRecord]) -> (Vec<Duration>, Vec<Duration>) {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -84,8 +109,7 @@ fn sqlite(rows: &[FlowRecord]) {
         sqlite3(&other, &[".mode csv", &format!(".import {} flows", csv.display())]);
         theirs.push(start.elapsed());
     }
-    print("netmoth → SQLite", ours);
-    print("sqlite3 .import (CSV) → SQLite", theirs);
+    (ours, theirs)
 }
 
 /// From the first record handed over to the last one committed; the connection stands before.
@@ -113,16 +137,4 @@ fn psql(url: &str, command: &str) {
 fn sqlite3(file: &Path, commands: &[&str]) {
     let output = Command::new("sqlite3").arg("-bail").arg(file).args(commands).output().expect("sqlite3");
     assert!(output.status.success(), "{commands:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn print(way: &str, mut times: Vec<Duration>) {
-    times.sort_unstable();
-    let rate = |at: usize| ROWS as f64 / times[at].as_secs_f64();
-    let microseconds = 1e6 / rate(times.len() / 2);
-    println!(
-        "{way:<34} {:>12.0} {microseconds:>9.2} {:>12.0} {:>12.0}",
-        rate(times.len() / 2),
-        rate(0),
-        rate(times.len() - 1)
-    );
 }
