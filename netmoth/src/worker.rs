@@ -5,6 +5,7 @@
 //! one order, [`Phase`], from the main thread.
 
 mod engine;
+mod idle;
 mod outbox;
 
 use std::sync::Arc;
@@ -16,14 +17,8 @@ use crate::time::Instant;
 use crate::wire::LinkType;
 
 pub use engine::{Arrival, Engine};
+pub use idle::Idle;
 pub use outbox::{BATCH_RECORDS, Outbox, WhenFull};
-
-/// Empty polls before a worker sleeps in the kernel until a frame comes: about 20 µs of spinning, so that a busy link
-/// never pays a wake-up and an idle one costs no core.
-const SPINS: u32 = 256;
-
-/// Longest sleep, so that timers run and orders are heard on a link without frames.
-const SLEEP_MS: u32 = 50;
 
 /// Records are handed on after this long even if the batch is not full.
 const FLUSH_NS: u64 = 500_000_000;
@@ -57,6 +52,8 @@ impl Orders {
 pub struct Worker {
     /// The rings that it owns.
     pub source: XskSource,
+    /// How it waits while they are empty.
+    pub idle: Idle,
     /// Its flow table.
     pub engine: Engine,
     /// Its way to the writer.
@@ -70,7 +67,6 @@ pub struct Worker {
 impl Worker {
     /// Captures until told to drain; then empties the rings, ends all connections and hands on the last records.
     pub fn run(mut self) {
-        let mut idle = 0;
         let mut now = Instant::now();
         let mut flush_due = now.mono_ns + FLUSH_NS;
         loop {
@@ -80,15 +76,11 @@ impl Worker {
             now = Instant::now();
             if received > 0 {
                 self.counters.busy_ns.add(now.mono_ns.saturating_sub(before));
-                idle = 0;
+                self.idle.reset();
             } else if self.orders.drain() {
                 break;
             } else {
-                idle += 1;
-                if idle >= SPINS {
-                    self.source.wait(SLEEP_MS);
-                    now = Instant::now();
-                }
+                now = self.idle.wait(&mut self.source, now);
             }
             if now.mono_ns >= flush_due {
                 self.outbox.flush();

@@ -138,9 +138,9 @@ impl XskSource {
         0
     }
 
-    /// Sleeps until a frame arrives, for at most `timeout_ms`.
-    pub fn wait(&mut self, timeout_ms: u32) {
-        self.sleepers.wait(timeout_ms.min(self.longest_sleep_ms));
+    /// Sleeps until a frame arrives, for at most `timeout_ms`. Returns whether one has.
+    pub fn wait(&mut self, timeout_ms: u32) -> bool {
+        self.sleepers.wait(timeout_ms.min(self.longest_sleep_ms))
     }
 
     /// With busy polling the application runs the driver: an empty read does it (af_xdp.rst, "SO_PREFER_BUSY_POLL").

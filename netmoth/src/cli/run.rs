@@ -16,6 +16,10 @@ use crate::flow::{FlowConfig, Timeouts};
 use crate::sensor::{self, SensorConfig};
 use crate::sink::{SpoolConfig, UpkeepConfig, WriterConfig, state_folder};
 
+/// Longest nap of a worker for each descriptor of its ring: smallest frames at 10 Gbit/s come every 67 ns, and a nap may
+/// take as much as half longer than asked for.
+const COALESCE_PER_DESCRIPTOR: Duration = Duration::from_nanos(25);
+
 /// Capture on an interface until SIGTERM or Ctrl-C, then store what is left and print a summary
 ///
 /// Frames are taken by an XDP program and never reach the host's own stack: use a mirror or tap port without an
@@ -53,9 +57,10 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     writer.max_waiting_records = config.writer.max_waiting_records;
     writer.spool = spool(&config);
     let flow = flow(&config, config.max_flows.div_ceil(capture.workers as u32));
+    let coalesce = coalesce_of(&config);
     let status_interval = Duration::from_secs(config.status_interval);
     let metrics = arguments.metrics.or(config.metrics);
-    let summary = sensor::run(SensorConfig { capture, flow, writer, upkeep, status_interval, metrics })?;
+    let summary = sensor::run(SensorConfig { capture, coalesce, flow, writer, upkeep, status_interval, metrics })?;
     write!(std::io::stderr().lock(), "{summary}")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -89,6 +94,13 @@ pub(super) fn capture(config: &Config, interface: String) -> CaptureConfig {
     }
 }
 
+/// How long frames may gather: as configured, but not so long that they could fill the ring. A driver that busy-polls
+/// is driven by the workers, so they may not pause.
+fn coalesce_of(config: &Config) -> Duration {
+    let wanted = if config.busy_poll > 0 { 0 } else { config.coalesce };
+    Duration::from_micros(wanted.into()).min(COALESCE_PER_DESCRIPTOR * config.ring_size)
+}
+
 /// Where records wait on disk, unless the configuration wants no such place.
 pub(super) fn spool(config: &Config) -> Option<SpoolConfig> {
     let path = config.spool.path.as_ref().map_or_else(|| state_folder().join("netmoth-spool"), PathBuf::from);
@@ -111,4 +123,22 @@ pub(super) fn flow(config: &Config, max_flows: u32) -> FlowConfig {
     flow.key_tunnel = config.tunnel_in_key;
     flow.verify_checksums = config.verify_checksums;
     flow
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_gather_as_configured_but_never_for_longer_than_the_ring_lasts() {
+        let napping = |coalesce, ring_size, busy_poll| {
+            coalesce_of(&Config { coalesce, ring_size, busy_poll, ..Config::default() }).as_nanos()
+        };
+        assert_eq!(napping(100, 4_096, 0), 100_000);
+        assert_eq!(napping(1_000, 4_096, 0), 102_400);
+        assert_eq!(napping(1_000, 65_536, 0), 1_000_000);
+        assert_eq!(napping(100, 64, 0), 1_600);
+        assert_eq!(napping(0, 4_096, 0), 0);
+        assert_eq!(napping(100, 4_096, 20), 0, "the workers drive the driver");
+    }
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub xdp_mode: XdpModeKey,
     /// Microseconds of busy polling; 0 for none.
     pub busy_poll: u32,
+    /// Microseconds for which frames may gather where the rings are empty; 0 for not at all.
+    pub coalesce: u32,
     /// Bytes of a UMEM frame.
     pub frame_size: FrameSize,
     /// Descriptors of a receive ring.
@@ -91,6 +93,7 @@ impl Default for Config {
             queues: Vec::new(),
             xdp_mode: XdpModeKey::Auto,
             busy_poll: 0,
+            coalesce: 100,
             frame_size: FrameSize::Auto,
             ring_size: 4096,
             max_flows: 1_000_000,
@@ -256,6 +259,7 @@ pub(super) const KEYS: &[&str] = &[
     "queues",
     "xdp_mode",
     "busy_poll",
+    "coalesce",
     "frame_size",
     "ring_size",
     "max_flows",

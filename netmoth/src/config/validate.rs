@@ -67,6 +67,7 @@ fn ranges(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
         "must be a power of two between 64 and 65536",
     );
     check(config.busy_poll <= 100_000, "busy_poll", "must lie between 0 (off) and 100000 microseconds");
+    check(config.coalesce <= 1_000, "coalesce", "must lie between 0 (off) and 1000 microseconds");
     check((1024..=16_777_216).contains(&config.max_flows), "max_flows", "must lie between 1024 and 16777216");
     check(config.retention_days <= TEN_YEARS, "retention_days", "must lie between 0 (keep all) and 3650 days");
     let seconds = "must lie between 1 second and 604800 (a week)";

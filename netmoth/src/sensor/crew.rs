@@ -10,7 +10,7 @@ use super::{SensorConfig, SensorError};
 use crate::capture::XskSource;
 use crate::metrics::{WorkerCounters, WorkerTotals};
 use crate::sink::Writer;
-use crate::worker::{Engine, Orders, Outbox, Phase, WhenFull, Worker};
+use crate::worker::{Engine, Idle, Orders, Outbox, Phase, WhenFull, Worker};
 
 /// All workers of one sensor.
 pub(super) struct Crew {
@@ -32,6 +32,7 @@ impl Crew {
             flow.worker = index as u8;
             let worker = Worker {
                 source,
+                idle: Idle::new(config.coalesce),
                 engine: Engine::new(&flow, Arc::clone(&counters))?,
                 outbox: Outbox::new(writer.sender(index as u16), Arc::clone(&counters), WhenFull::Lose),
                 counters: Arc::clone(&counters),

@@ -40,6 +40,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub struct SensorConfig {
     /// Interface and rings.
     pub capture: CaptureConfig,
+    /// How long frames may gather where a worker's rings are empty; zero for not at all.
+    pub coalesce: Duration,
     /// One worker's share of the flow table; `worker` is filled in for each.
     pub flow: FlowConfig,
     /// The store.

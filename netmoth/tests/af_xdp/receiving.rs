@@ -139,7 +139,9 @@ fn work(mut source: XskSource, received: &AtomicU64, stop: &AtomicBool) -> Vec<S
         received.fetch_add(count as u64, Ordering::Relaxed);
         match count {
             0 if last => return seen,
-            0 => source.wait(10),
+            0 => {
+                source.wait(10);
+            }
             _ => {}
         }
     }
