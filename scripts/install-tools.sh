@@ -1,8 +1,12 @@
 #!/bin/bash
 # Installs the programs that stand in a list (on standard input: program, Debian package) and are not here yet.
-# With --for-tests the list is that of the tests. Says what it installs; does nothing where all is there.
+# With --for-tests the list is that of the tests, with --for-benches that of the programs that benchmarks measure beside
+# Netmoth (what Debian hasn't is left out; services that come with them are switched off). Says what it installs; does nothing where all is there.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
+
+root=()
+[ "$(id -u)" = 0 ] || root=(sudo)
 
 for_tests() {
     cat <<'LIST'
@@ -28,6 +32,40 @@ tcpdump tcpdump
 LIST
 }
 
+for_benches() {
+    cat <<'LIST'
+nfpcapd nfdump
+softflowd softflowd
+argus argus-server
+racount argus-client
+pmacctd pmacct
+suricata suricata
+LIST
+}
+
+# Of packages on standard input, those that the configured sources have.
+to_be_had() {
+    local package
+    while read -r package; do
+        if apt-cache policy "$package" | grep -q 'Candidate: [^(]'; then
+            echo "$package"
+        else
+            echo "not in the configured sources of this machine: $package" >&2
+        fi
+    done
+}
+
+# Benchmarks start these programs themselves: none is to capture on its own.
+switch_off() {
+    local package unit
+    command -v systemctl >/dev/null || return 0
+    for package in "$@"; do
+        for unit in $(dpkg -L "$package" | sed -n 's|.*/systemd/system/\([^/@]*\.service\)$|\1|p'); do
+            "${root[@]}" systemctl disable --now "$unit" >/dev/null 2>&1 || true
+        done
+    done
+}
+
 missing() {
     local program package
     while read -r program package; do
@@ -38,6 +76,12 @@ missing() {
 if [ "${1:-}" = --for-tests ]; then
     # PostgreSQL's server is not on the path.
     wanted=$(for_tests | missing; compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql)
+elif [ "${1:-}" = --for-benches ]; then
+    wanted=$(for_benches | missing)
+    if [ -n "$wanted" ] && command -v apt-get >/dev/null; then
+        "${root[@]}" apt-get update -qq
+        wanted=$(echo "$wanted" | to_be_had)
+    fi
 else
     wanted=$(missing)
 fi
@@ -51,8 +95,8 @@ if ! command -v apt-get >/dev/null; then
     echo "this machine has no apt-get: install these by hand: $wanted" >&2
     exit 1
 fi
-root=()
-[ "$(id -u)" = 0 ] || root=(sudo)
 echo "installing from Debian: $wanted" >&2
 # shellcheck disable=SC2086 # one argument a package
 "${root[@]}" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null' sh $wanted
+# shellcheck disable=SC2086 # one argument a package
+[ "${1:-}" != --for-benches ] || switch_off $wanted

@@ -1,24 +1,29 @@
 //! The live path at the sender's maximum: `netmoth run` beside a loop that only receives and returns frames, taking
-//! turns on the same wire, medians of the rounds.
+//! turns on the same wire.
 //!
-//! `cargo bench --bench live` as root. `NETMOTH_BENCH_SECONDS` (default 5) is the length of a round,
-//! `NETMOTH_BENCH_ROUNDS` (default 5) their number. On a veth the sender is what limits the rate, so packets per second
+//! `cargo bench --bench live [-- --format json]` as root. `NETMOTH_BENCH_SECONDS` (default 3) is the length of a round,
+//! `NETMOTH_BENCH_ROUNDS` (default 3) their number. On a veth the sender is what limits the rate, so packets per second
 //! say that the sensor keeps up; what it costs is in the nanoseconds per packet of its own core.
 
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "shared with the benchmarks that run other programs")]
+mod common;
 mod receiver;
-
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use common::settings::{self, sending_cpu};
+use netmoth::bench::{Cell, Column, Report, Spread};
 use receiver::Receiver;
 use std::time::Duration;
 use support::frames;
 use support::lab::Wire;
-use support::sender::{Job, Sender};
+use support::sender::{Job, Sender, Sent};
 use support::sensor::{NETMOTH, Sensor, Settings};
 
-const FLOWS: u32 = 4_096;
+/// Connections, each with a frame in both directions.
+const FLOWS: [u32; 3] = [4_096, 65_536, 1_048_576];
 
 /// One round of one side.
 #[derive(Clone, Copy)]
@@ -29,86 +34,112 @@ struct Round {
     lost: u64,
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
-
-fn flood(wire: &Wire, cpu: usize, length: Duration) -> support::sender::Sent {
-    let sender = Sender::start(Job {
+/// Every frame once, so that connections have begun and memory is mapped; then for `length`.
+fn flood(wire: &Wire, frames: &[Vec<u8>], length: Duration) -> (Sent, Sent) {
+    let job = |rounds| Job {
         namespace: wire.file("out"),
         interface: "out0".into(),
-        queues: vec![(0, frames::load(FLOWS, 0))],
-        rounds: None,
-        cpu: Some(cpu),
+        queues: vec![(0, frames.to_vec())],
+        rounds,
+        cpu: Some(sending_cpu()),
         rate: None,
-    });
+    };
+    let warm = Sender::start(job(Some(1))).wait();
+    let sender = Sender::start(job(None));
     std::thread::sleep(length);
-    sender.stop()
+    (warm, sender.stop())
 }
 
-fn sensor_round(length: Duration, sending_cpu: usize) -> Round {
-    let (wire, folder) = (Wire::new(1, 1500), tempfile::tempdir().unwrap());
-    let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &Settings::workers(1));
-    let sent = flood(&wire, sending_cpu, length);
-    let outcome = sensor.stop();
-    let seen = outcome.assert_sums();
-    let received = outcome.sum("received");
+/// What came of what was sent: losses count against the time that is measured, those of the warm-up, too.
+fn round((warm, sent): (Sent, Sent), seen: u64, received: u64, busy: Duration) -> Round {
+    let seconds = sent.took.as_secs_f64();
     Round {
-        sent_per_second: sent.frames as f64 / sent.took.as_secs_f64(),
-        received_per_second: received as f64 / sent.took.as_secs_f64(),
-        nanoseconds: outcome.sum("busy_ns") as f64 / received as f64,
+        sent_per_second: sent.frames as f64 / seconds,
+        received_per_second: received.saturating_sub(warm.frames) as f64 / seconds,
+        nanoseconds: busy.as_nanos() as f64 / received as f64,
         lost: seen - received,
     }
 }
 
-fn receiver_round(length: Duration, sending_cpu: usize) -> Round {
+fn sensor_round(frames: &[Vec<u8>], flows: u32, length: Duration) -> Round {
+    let (wire, folder) = (Wire::new(1, 1500), tempfile::tempdir().unwrap());
+    let mut settings = Settings::workers(1);
+    settings.more = format!("status_interval: 0\nmax_flows: {}", flows.max(500_000) * 2);
+    let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &settings);
+    let sent = flood(&wire, frames, length);
+    let outcome = sensor.stop();
+    let seen = outcome.assert_sums();
+    assert_eq!(outcome.sum("flows_started"), u64::from(flows), "connections");
+    round(sent, seen, outcome.sum("received"), Duration::from_nanos(outcome.sum("busy_ns")))
+}
+
+fn receiver_round(frames: &[Vec<u8>], length: Duration) -> Round {
     let wire = Wire::new(1, 1500);
     let receiver = Receiver::start(wire.file("tap"), 0);
-    let sent = flood(&wire, sending_cpu, length);
+    let sent = flood(&wire, frames, length);
     let received = receiver.stop();
-    Round {
-        sent_per_second: sent.frames as f64 / sent.took.as_secs_f64(),
-        received_per_second: received.frames as f64 / sent.took.as_secs_f64(),
-        nanoseconds: received.busy.as_nanos() as f64 / received.frames as f64,
-        lost: received.seen - received.frames,
-    }
+    round(sent, received.seen, received.frames, received.busy)
 }
 
-fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
-    let mut values: Vec<f64> = rounds.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#[expect(clippy::print_stderr, reason = "it says why it measures nothing")]
 fn main() {
-    // `cargo test --all-targets` runs benchmarks too, with this argument: that is no time to measure.
-    if !std::env::args().any(|argument| argument == "--bench") {
+    let Some(format) = settings::asked() else { return };
+    if !support::root() {
+        eprintln!("nothing was measured");
         return;
     }
-    let length = Duration::from_secs(number("NETMOTH_BENCH_SECONDS", 5));
-    let cpus = std::thread::available_parallelism().unwrap().get();
-    assert!(cpus > 1, "the sender and the sensor need a core each");
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for _ in 0..number("NETMOTH_BENCH_ROUNDS", 5).max(1) {
-        ours.push(sensor_round(length, cpus - 1));
-        bare.push(receiver_round(length, cpus - 1));
+    let length = Duration::from_secs(settings::number("NETMOTH_BENCH_SECONDS", 3));
+    let rounds = settings::number("NETMOTH_BENCH_ROUNDS", 3).max(1);
+    let mut report = report();
+    for flows in FLOWS {
+        let frames = frames::load(flows, 0);
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            ours.push(sensor_round(&frames, flows, length));
+            bare.push(receiver_round(&frames, length));
+        }
+        report.row(row(flows, "netmoth run", &ours, Some(&bare)));
+        report.row(row(flows, "receive and return", &bare, None));
     }
-    println!(
-        "{FLOWS} flows, {}-byte frames, one queue, one worker; medians of {} rounds",
-        frames::SMALLEST,
-        ours.len()
+    report.print(format, &mut std::io::stdout()).expect("standard output");
+}
+
+fn report() -> Report {
+    let mut report = Report::new(
+        format!("the live path, {}-byte frames, one queue, one worker, copy mode", frames::SMALLEST),
+        [
+            Column::number("flows", "", 0),
+            Column::text("side"),
+            Column::number("sent", "packets/s", 0),
+            Column::number("received", "packets/s", 0),
+            Column::number("beside the loop", "%", 1),
+            Column::number("busy", "ns/packet", 1),
+            Column::number("lost", "packets, all rounds", 0),
+        ],
     );
-    println!("{:<20} {:>14} {:>14} {:>12} {:>12}", "", "sent/s", "received/s", "ns/packet", "lost (sum)");
-    for (name, rounds) in [("netmoth run", &ours), ("receive and return", &bare)] {
-        println!(
-            "{name:<20} {:>14.0} {:>14.0} {:>12.1} {:>12}",
-            median(rounds, |round| round.sent_per_second),
-            median(rounds, |round| round.received_per_second),
-            median(rounds, |round| round.nanoseconds),
-            rounds.iter().map(|round| round.lost).sum::<u64>()
-        );
-    }
+    report.note(
+        "beside the loop: packets received per second, as a part of what the loop that only receives and returns frames \
+         received in the same round. busy: of the worker's core, in polls that had frames. The sender has the last core, \
+         the worker CPU 0.",
+    );
+    report
+}
+
+fn row(flows: u32, side: &str, rounds: &[Round], beside: Option<&[Round]>) -> Vec<Cell> {
+    let spread = |of: fn(&Round) -> f64| Spread::of(&rounds.iter().map(of).collect::<Vec<_>>());
+    let ratio = beside.map(|bare| {
+        let pairs = rounds.iter().zip(bare);
+        Spread::of(
+            &pairs.map(|(our, bare)| our.received_per_second * 100.0 / bare.received_per_second).collect::<Vec<_>>(),
+        )
+    });
+    vec![
+        u64::from(flows).into(),
+        side.into(),
+        spread(|round| round.sent_per_second).into(),
+        spread(|round| round.received_per_second).into(),
+        ratio.into(),
+        spread(|round| round.nanoseconds).into(),
+        rounds.iter().map(|round| round.lost).sum::<u64>().into(),
+    ]
 }

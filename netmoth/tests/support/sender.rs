@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use xdpilone::xdp::XdpDesc;
-use xdpilone::{BufIdx, DeviceQueue, IfInfo, RingTx, Socket, SocketConfig, Umem, UmemConfig, User};
+use xdpilone::{DeviceQueue, IfInfo, RingTx, Socket, SocketConfig, Umem, UmemConfig, User};
 
 const FRAME: usize = 2048;
 const RING: u32 = 2048;
@@ -56,9 +56,16 @@ pub(crate) struct Sender {
 impl Sender {
     /// Starts to send.
     pub(crate) fn start(job: Job) -> Self {
+        Self::start_with(job, None)
+    }
+
+    /// The same. With `stamp`, each frame holds the nanoseconds of CLOCK_MONOTONIC at this place (in the machine's byte
+    /// order), read once for each system call that sends, right before it; between two of them it spins, and so keeps
+    /// the rate to the microsecond. Each queue then needs more frames than its ring has places.
+    pub(crate) fn start_with(job: Job, stamp: Option<usize>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("sender".into()).spawn(move || send(job, &told)).unwrap();
+        let thread = std::thread::Builder::new().name("sender".into()).spawn(move || send(job, stamp, &told)).unwrap();
         Self { stop, thread: Some(thread) }
     }
 
@@ -85,7 +92,7 @@ impl Drop for Sender {
     }
 }
 
-fn send(job: Job, stop: &AtomicBool) -> Sent {
+fn send(job: Job, stamp: Option<usize>, stop: &AtomicBool) -> Sent {
     netns::enter(&job.namespace);
     if let Some(id) = job.cpu {
         assert!(core_affinity::set_for_current(core_affinity::CoreId { id }), "can't stay on CPU {id}");
@@ -93,12 +100,18 @@ fn send(job: Job, stop: &AtomicBool) -> Sent {
     let rounds = job.rounds.unwrap_or(u64::MAX);
     let mut queues: Vec<_> =
         job.queues.iter().map(|(queue, frames)| Queue::open(&job.interface, *queue, frames, rounds)).collect();
+    for queue in &mut queues {
+        assert!(stamp.is_none_or(|_| queue.descriptors.len() > RING as usize), "a frame under way would be stamped");
+        queue.stamp = stamp;
+    }
     let begin = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let due = job.rate.map_or(u64::MAX, |rate| (begin.elapsed().as_secs_f64() * rate as f64) as u64);
         if queues.iter().map(|queue| queue.next).sum::<u64>() >= due {
             step(&mut queues, false);
-            std::thread::sleep(Duration::from_micros(50));
+            if stamp.is_none() {
+                std::thread::sleep(Duration::from_micros(50));
+            }
         } else if !step(&mut queues, true) {
             break;
         }
@@ -126,7 +139,9 @@ struct Queue {
     device: DeviceQueue,
     _user: User,
     _umem: Umem,
-    _memory: Vec<Page>,
+    memory: Vec<Page>,
+    /// Where the time goes in each frame.
+    stamp: Option<usize>,
     descriptors: Vec<XdpDesc>,
     next: u64,
     end: u64,
@@ -137,10 +152,13 @@ struct Queue {
 impl Queue {
     #[expect(unsafe_code, reason = "registers memory with the kernel")]
     fn open(interface: &str, queue: u32, frames: &[Vec<u8>], rounds: u64) -> Self {
-        let mut memory = vec![Page([0; 4096]); frames.len().div_ceil(4096 / FRAME)];
+        // Short frames share a frame of the UMEM, so that millions of them fit: what is sent may begin anywhere in one.
+        let slot = frames.iter().map(Vec::len).max().unwrap_or(FRAME).next_power_of_two().max(64);
+        assert!(slot <= FRAME, "frames of more than {FRAME} bytes can't be sent");
+        let mut memory = vec![Page([0; 4096]); frames.len().div_ceil(4096 / slot)];
         for (index, frame) in frames.iter().enumerate() {
-            let at = index % (4096 / FRAME) * FRAME;
-            memory[index / (4096 / FRAME)].0[at..at + frame.len()].copy_from_slice(frame);
+            let at = index % (4096 / slot) * slot;
+            memory[index / (4096 / slot)].0[at..at + frame.len()].copy_from_slice(frame);
         }
         let area = NonNull::slice_from_raw_parts(
             NonNull::new(memory.as_mut_ptr().cast::<u8>()).unwrap(),
@@ -148,8 +166,8 @@ impl Queue {
         );
         let sizes =
             UmemConfig { frame_size: FRAME as u32, fill_size: RING, complete_size: RING, headroom: 0, flags: 0 };
-        // SAFETY: the area is page-aligned, as long as said, and kept in this struct until after the UMEM is dropped;
-        // nothing in this process refers to it any more, and the kernel only reads it.
+        // SAFETY: the area is page-aligned, as long as said, and kept in this struct until after the UMEM is dropped; the
+        // kernel only reads it, and this process writes to no frame that is under way.
         let umem = unsafe { Umem::new(sizes, area) }.unwrap();
         let mut info = IfInfo::invalid();
         info.from_name(&std::ffi::CString::new(interface).unwrap()).unwrap();
@@ -171,11 +189,7 @@ impl Queue {
         let descriptors = frames
             .iter()
             .enumerate()
-            .map(|(index, frame)| XdpDesc {
-                addr: umem.frame(BufIdx(index as u32)).unwrap().offset,
-                len: frame.len() as u32,
-                options: 0,
-            })
+            .map(|(index, frame)| XdpDesc { addr: (index * slot) as u64, len: frame.len() as u32, options: 0 })
             .collect::<Vec<_>>();
         let end = rounds.saturating_mul(descriptors.len() as u64);
         Self {
@@ -183,7 +197,8 @@ impl Queue {
             device,
             _user: user,
             _umem: umem,
-            _memory: memory,
+            memory,
+            stamp: None,
             descriptors,
             next: 0,
             end,
@@ -196,6 +211,7 @@ impl Queue {
     fn step(&mut self, more: bool) -> bool {
         if more {
             let room = u64::from(BATCH.min(RING - self.in_flight)).min(self.end - self.next) as u32;
+            self.stamp(room);
             let (frames, next) = (&self.descriptors, self.next);
             let mut writer = self.transmit.transmit(room);
             let all = frames.len() as u64;
@@ -218,5 +234,20 @@ impl Queue {
         self.in_flight -= done;
         self.completed += u64::from(done);
         self.in_flight > 0 || (more && self.next < self.end)
+    }
+
+    /// Writes the time into the next `count` frames.
+    #[expect(unsafe_code, reason = "the clock is a kernel interface")]
+    fn stamp(&mut self, count: u32) {
+        let Some(place) = self.stamp else { return };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is a live, writable timespec.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+        let now = (time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64).to_ne_bytes();
+        for next in self.next..self.next + u64::from(count) {
+            // Not under way: there are more frames than places in the ring.
+            let at = self.descriptors[(next % self.descriptors.len() as u64) as usize].addr as usize + place;
+            self.memory[at / 4096].0[at % 4096..at % 4096 + now.len()].copy_from_slice(&now);
+        }
     }
 }
