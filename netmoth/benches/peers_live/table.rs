@@ -89,7 +89,7 @@ fn notes(report: &mut Report, tools: &[Tool]) {
     );
     report.note(
         "own busy time: the polls of netmoth's worker that had frames, with what they did with them. lost: sent, but not \
-         counted by the sensor.",
+         counted by the sensor; with softflowd, a thousand or so are in a block of libpcap that is not handed over yet.",
     );
     report.note("The sender (AF_XDP) has the last core to itself, the sensor is pinned to CPU 0; one veth, one queue.");
     for tool in tools.iter().filter(|tool| **tool != Tool::Nobody) {
