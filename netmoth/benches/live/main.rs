@@ -52,12 +52,12 @@ fn flood(wire: &Wire, frames: &[Vec<u8>], length: Duration) -> (Sent, Sent) {
     (warm, sender.stop())
 }
 
-/// What came of what was sent: losses count against the time that is measured, those of the warm-up, too.
+/// What came of what was sent. Frames that were lost are taken to be as many of each thousand in the warm-up as later.
 fn round((warm, sent): (Sent, Sent), seen: u64, received: u64, busy: Duration) -> Round {
-    let seconds = sent.took.as_secs_f64();
+    let sent_per_second = sent.frames as f64 / sent.took.as_secs_f64();
     Round {
-        sent_per_second: sent.frames as f64 / seconds,
-        received_per_second: received.saturating_sub(warm.frames) as f64 / seconds,
+        sent_per_second,
+        received_per_second: sent_per_second * received as f64 / (warm.frames + sent.frames) as f64,
         nanoseconds: busy.as_nanos() as f64 / received as f64,
         lost: seen - received,
         connections: None,
