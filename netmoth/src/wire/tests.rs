@@ -362,8 +362,8 @@ proptest! {
         let wire_len = (frame.len() as u32).saturating_sub(if cut % 3 == 0 { missing } else { 0 });
         let captured = &frame[..frame.len() - if cut % 2 == 0 { cut } else { 0 }];
         let (mut common, mut long) = (Packet::BLANK, Packet::BLANK);
-        let outcome = super::parse_any(LinkType::Ethernet, captured, wire_len, &mut long);
-        if super::common::parse(captured, wire_len, &mut common) {
+        let outcome = parse_any(LinkType::Ethernet, captured, wire_len, &mut long);
+        if parse_common(captured, wire_len, &mut common) {
             prop_assert_eq!((outcome, common), (Ok(()), long));
         }
     }
@@ -374,6 +374,6 @@ fn ordinary_frames_go_the_common_way() {
     let mut packet = Packet::BLANK;
     for frame in [tcp_v4(b""), udp(b"a payload of some length")] {
         let length = frame.len() as u32;
-        assert!(super::common::parse(&frame, length, &mut packet), "{frame:x?}");
+        assert!(parse_common(&frame, length, &mut packet), "{frame:x?}");
     }
 }
