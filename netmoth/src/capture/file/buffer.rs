@@ -2,8 +2,15 @@
 
 use std::io::{self, Read};
 
-/// Read from the stream at a time.
-const PIECE: usize = 1 << 20;
+/// Read from the stream at a time: few enough bytes to be still in the core's own cache when their packets are parsed, and
+/// enough that the system call costs nothing beside the copy.
+///
+/// The copy is worth it: where the packets of a mapped file are far apart, each waits for memory once to say where the next
+/// one is, which costs more; and a mapped file that somebody cuts off kills its reader.
+pub(super) const PIECE: usize = 256 << 10;
+
+/// Bytes more than wanted that a buffer may have and still be used again.
+const LARGEST_SPARE: usize = 1 << 20;
 
 pub(super) struct Buffer {
     reader: Box<dyn Read>,
@@ -29,11 +36,6 @@ impl Buffer {
     /// Where [`Buffer::bytes`] begins in the buffer; stable until the next fill.
     pub(super) fn position(&self) -> usize {
         self.from
-    }
-
-    /// Bytes by position in the buffer.
-    pub(super) fn at(&self, start: usize, end: usize) -> &[u8] {
-        self.bytes.get(start..end).unwrap_or(&[])
     }
 
     /// Offset in the stream of the first byte that is not consumed.
@@ -66,6 +68,21 @@ impl Buffer {
             }
         }
         Ok(true)
+    }
+
+    /// Takes the bytes out, at the positions that they have, and goes on with what is not consumed in `fresh`, whose contents
+    /// don't matter.
+    pub(super) fn exchange(&mut self, mut fresh: Vec<u8>) -> Vec<u8> {
+        let rest = self.to - self.from;
+        let wanted = rest.next_multiple_of(PIECE).max(PIECE);
+        // What one large record needed is not kept for all that follow.
+        if fresh.len() < wanted || fresh.len() > wanted + LARGEST_SPARE {
+            fresh = vec![0; wanted];
+        }
+        fresh[..rest].copy_from_slice(&self.bytes[self.from..self.to]);
+        self.before += self.from as u64;
+        (self.from, self.to) = (0, rest);
+        std::mem::replace(&mut self.bytes, fresh)
     }
 
     /// The stream from the first byte that is not consumed.

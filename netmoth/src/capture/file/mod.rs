@@ -11,6 +11,7 @@ mod pcapng;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -34,7 +35,17 @@ pub struct CapturedPacket<'a> {
     pub wall_ns: i64,
 }
 
-/// Where a packet lies in the buffer.
+impl<'a> CapturedPacket<'a> {
+    const NONE: Self = Self { link: None, data: &[], wire_len: 0, wall_ns: 0 };
+
+    #[inline]
+    fn in_bytes(bytes: &'a [u8], at: &Located) -> Self {
+        let data = bytes.get(at.start..at.end).unwrap_or(&[]);
+        Self { link: at.link, data, wire_len: at.wire_len, wall_ns: at.wall_ns }
+    }
+}
+
+/// Where a packet lies in the bytes that are walked through.
 #[derive(Clone, Copy)]
 struct Located {
     start: usize,
@@ -44,19 +55,30 @@ struct Located {
     wall_ns: i64,
 }
 
-/// What the next bytes of a file are.
-enum Step {
-    /// A packet; `usize` bytes of the stream are done with.
-    Packet(Located, usize),
-    /// Something without a packet in it.
-    Skip(usize),
-    /// Not there yet: this many bytes are needed at once.
+/// Why a walk through the buffer stops.
+enum Stop {
+    /// As many packets as were wanted.
+    Full,
+    /// The next ones are not there yet: this many bytes are needed at once.
     Need(usize),
+    /// It makes no sense from here on.
+    Damaged(&'static str),
 }
 
 enum Format {
     Pcap(pcap::Reader),
     PcapNg(pcapng::Reader),
+}
+
+impl Format {
+    /// Hands the next packets of `bytes`, up to `most`, to `each`. Returns how many bytes are done with, and why it stops.
+    #[inline]
+    fn walk(&mut self, bytes: &[u8], most: usize, each: impl FnMut(Located)) -> (usize, Stop) {
+        match self {
+            Self::Pcap(reader) => reader.walk(bytes, most, each),
+            Self::PcapNg(reader) => reader.walk(bytes, most, each),
+        }
+    }
 }
 
 /// An open capture file.
@@ -117,58 +139,81 @@ impl CaptureFile {
     /// # Errors
     /// A file that ends inside a record or makes no sense from some offset on; what came before was handed over.
     pub fn next_batch(&mut self, handle: impl FnOnce(&[CapturedPacket<'_>])) -> Result<bool, FileError> {
-        let none = Located { start: 0, end: 0, link: None, wire_len: 0, wall_ns: 0 };
-        let mut located = [none; BATCH];
-        let mut count = 0;
-        let mut failure = None;
-        while count < BATCH {
-            let step = match &mut self.format {
-                Format::Pcap(reader) => reader.step(self.buffer.bytes()),
-                Format::PcapNg(reader) => reader.step(self.buffer.bytes()),
-            };
-            match step {
-                Ok(Step::Packet(packet, done)) => {
-                    let base = self.buffer.position();
-                    located[count] = Located { start: packet.start + base, end: packet.end + base, ..packet };
-                    count += 1;
-                    self.buffer.consume(done);
-                }
-                Ok(Step::Skip(done)) => self.buffer.consume(done),
-                // Refilling moves bytes: hand over what borrows from them first.
-                Ok(Step::Need(_)) if count > 0 => break,
-                Ok(Step::Need(bytes)) => match self.buffer.fill(bytes) {
-                    Ok(true) => {}
-                    Ok(false) if self.buffer.bytes().is_empty() && !self.inside_a_block() => return Ok(false),
-                    Ok(false) => return Err(self.truncated()),
-                    Err(cause) => return Err(self.unreadable(cause)),
-                },
-                Err(what) => {
-                    failure = Some(FileError::Damaged { name: self.name.clone(), offset: self.buffer.offset(), what });
-                    break;
-                }
+        loop {
+            let bytes = self.buffer.bytes();
+            let (mut packets, mut count) = ([CapturedPacket::NONE; BATCH], 0);
+            let (done, stop) = self.format.walk(bytes, BATCH, |at| {
+                packets[count] = CapturedPacket::in_bytes(bytes, &at);
+                count += 1;
+            });
+            if count > 0 {
+                handle(&packets[..count]);
+                self.done(done, count);
+                // Refilling moves bytes: what borrows from them has been handed over first.
+                return self.stopped(stop, true).map(|_| true);
+            }
+            self.done(done, 0);
+            if !self.stopped(stop, false)? {
+                return Ok(false);
             }
         }
-        self.hand_over(&located[..count], handle);
-        failure.map_or(Ok(true), Err)
+    }
+
+    /// Hands the next packets, all that are there without reading on, to `each`, with the place of each one's bytes in what
+    /// [`CaptureFile::take_bytes`] gives. Returns false at the end of the file.
+    ///
+    /// # Errors
+    /// As [`CaptureFile::next_batch`].
+    pub fn next_stretch(&mut self, mut each: impl FnMut(&CapturedPacket<'_>, Range<usize>)) -> Result<bool, FileError> {
+        loop {
+            let (bytes, position) = (self.buffer.bytes(), self.buffer.position());
+            let mut count = 0;
+            let (done, stop) = self.format.walk(bytes, usize::MAX, |at| {
+                each(&CapturedPacket::in_bytes(bytes, &at), position + at.start..position + at.end);
+                count += 1;
+            });
+            self.done(done, count);
+            let more = self.stopped(stop, count > 0)?;
+            if count > 0 || !more {
+                return Ok(more);
+            }
+        }
+    }
+
+    /// Gives the bytes of the last stretch, so that others can look at its packets while this reads on, in `fresh`: a buffer
+    /// that was taken before and is no longer used, or an empty one.
+    pub fn take_bytes(&mut self, fresh: Vec<u8>) -> Vec<u8> {
+        self.buffer.exchange(fresh)
+    }
+
+    /// So many bytes with so many packets are done with.
+    fn done(&mut self, bytes: usize, packets: usize) {
+        self.buffer.consume(bytes);
+        self.packets += packets as u64;
+        if packets > 0 {
+            self.warn_of_unsupported();
+        }
+    }
+
+    /// After a walk that `found` packets, or none: reads on where that is what it wants. Returns false at the end of the file.
+    fn stopped(&mut self, stop: Stop, found: bool) -> Result<bool, FileError> {
+        match stop {
+            Stop::Damaged(what) => {
+                Err(FileError::Damaged { name: self.name.clone(), offset: self.buffer.offset(), what })
+            }
+            Stop::Need(bytes) if !found => match self.buffer.fill(bytes) {
+                Ok(true) => Ok(true),
+                Ok(false) if self.buffer.bytes().is_empty() && !self.inside_a_block() => Ok(false),
+                Ok(false) => Err(self.truncated()),
+                Err(cause) => Err(self.unreadable(cause)),
+            },
+            Stop::Need(_) | Stop::Full => Ok(true),
+        }
     }
 
     /// Whether a block that is passed over has not come to its end yet.
     fn inside_a_block(&self) -> bool {
         matches!(&self.format, Format::PcapNg(reader) if reader.inside_a_block())
-    }
-
-    fn hand_over(&mut self, located: &[Located], handle: impl FnOnce(&[CapturedPacket<'_>])) {
-        if located.is_empty() {
-            return;
-        }
-        self.packets += located.len() as u64;
-        self.warn_of_unsupported();
-        let mut packets = [CapturedPacket { link: None, data: &[], wire_len: 0, wall_ns: 0 }; BATCH];
-        for (packet, at) in packets.iter_mut().zip(located) {
-            let data = self.buffer.at(at.start, at.end);
-            *packet = CapturedPacket { link: at.link, data, wire_len: at.wire_len, wall_ns: at.wall_ns };
-        }
-        handle(&packets[..located.len()]);
     }
 
     /// Says once per link type that its packets are not tracked.

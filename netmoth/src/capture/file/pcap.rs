@@ -1,6 +1,6 @@
 //! The classic format: draft-ietf-opsawg-pcap.
 
-use super::{Located, Step, linktype};
+use super::{Located, Stop, linktype};
 use crate::wire::LinkType;
 
 /// No link layer has longer frames; libpcap's own bound for most is 256 KiB.
@@ -16,6 +16,13 @@ pub(super) struct Reader {
     minor: u16,
     link: Option<LinkType>,
     number: u32,
+}
+
+/// What the header of a record says.
+struct Record {
+    captured: u32,
+    wire_len: u32,
+    wall_ns: i64,
 }
 
 impl Reader {
@@ -42,33 +49,43 @@ impl Reader {
         self.link.is_none().then_some(self.number)
     }
 
-    pub(super) fn step(&mut self, bytes: &[u8]) -> Result<Step, &'static str> {
-        if bytes.len() < RECORD {
-            return Ok(Step::Need(RECORD));
-        }
-        let field = |offset| u32_at(bytes, offset, self.big_endian).unwrap_or(0);
-        let (captured, wire_len) = match (field(8), field(12)) {
-            // As libpcap reads them: swapped before 2.3, and in 2.3 where the order would make no sense.
-            (first, second) if self.minor < 3 || (self.minor == 3 && first > second) => (second, first),
-            lengths => lengths,
-        };
-        if captured > LONGEST {
-            return Err("a record claims more than 16 MiB");
-        }
-        let end = RECORD + captured as usize;
-        if bytes.len() < end {
-            return Ok(Step::Need(end));
-        }
-        let fraction = i64::from(field(4)) * if self.nanoseconds { 1 } else { 1_000 };
-        let packet = Located {
-            start: RECORD,
-            end,
-            link: self.link,
+    /// Hands the next records of `bytes`, up to `most`, to `each`. Returns how many bytes are done with, and why it stops.
+    #[inline]
+    pub(super) fn walk(&self, bytes: &[u8], most: usize, mut each: impl FnMut(Located)) -> (usize, Stop) {
+        let (mut at, mut left) = (0, most);
+        while left > 0 {
+            let Some((header, rest)) = bytes[at..].split_first_chunk::<RECORD>() else {
+                return (at, Stop::Need(RECORD));
+            };
+            let record = self.record(header);
+            if record.captured > LONGEST {
+                return (at, Stop::Damaged("a record claims more than 16 MiB"));
+            }
+            let captured = record.captured as usize;
+            if rest.len() < captured {
+                return (at, Stop::Need(RECORD + captured));
+            }
+            let start = at + RECORD;
+            at = start + captured;
+            left -= 1;
             // A record whose length on the wire is below what was captured was made by a careless tool.
-            wire_len: wire_len.max(captured),
-            wall_ns: i64::from(field(0)) * 1_000_000_000 + fraction,
-        };
-        Ok(Step::Packet(packet, end))
+            let wire_len = record.wire_len.max(record.captured);
+            each(Located { start, end: at, link: self.link, wire_len, wall_ns: record.wall_ns });
+        }
+        (at, Stop::Full)
+    }
+
+    #[inline]
+    fn record(&self, header: &[u8; RECORD]) -> Record {
+        let words = header.as_chunks::<4>().0;
+        let [seconds, fraction, first, second] = std::array::from_fn(|index| {
+            if self.big_endian { u32::from_be_bytes(words[index]) } else { u32::from_le_bytes(words[index]) }
+        });
+        // As libpcap reads them: swapped before 2.3, and in 2.3 where the order would make no sense.
+        let swapped = self.minor < 3 || (self.minor == 3 && first > second);
+        let (captured, wire_len) = if swapped { (second, first) } else { (first, second) };
+        let unit = if self.nanoseconds { 1 } else { 1_000 };
+        Record { captured, wire_len, wall_ns: i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * unit }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The block format: draft-ietf-opsawg-pcapng. Sections, interfaces with their own link types and clocks, packets.
 
 use super::pcap::{LONGEST, u32_at};
-use super::{Located, Step, linktype};
+use super::{Located, Stop, linktype};
 use crate::wire::LinkType;
 
 const SECTION: u32 = 0x0a0d_0d0a;
@@ -12,6 +12,16 @@ const ENHANCED_PACKET: u32 = 6;
 
 /// Interfaces of one section that are remembered; a file with more is damaged.
 const MOST_INTERFACES: usize = 65_536;
+
+/// What the next bytes are.
+enum Step {
+    /// A packet; so many bytes are done with.
+    Packet(Located, usize),
+    /// Something without a packet in it.
+    Skip(usize),
+    /// Not there yet: this many bytes are needed at once.
+    Need(usize),
+}
 
 /// One interface description block.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +59,27 @@ impl Reader {
         self.unsupported.take()
     }
 
-    pub(super) fn step(&mut self, bytes: &[u8]) -> Result<Step, &'static str> {
+    /// Hands the packets of the next blocks of `bytes`, up to `most`, to `each`. Returns how many bytes are done with, and why
+    /// it stops.
+    #[inline]
+    pub(super) fn walk(&mut self, bytes: &[u8], most: usize, mut each: impl FnMut(Located)) -> (usize, Stop) {
+        let (mut at, mut left) = (0, most);
+        while left > 0 {
+            match self.step(&bytes[at..]) {
+                Ok(Step::Packet(packet, done)) => {
+                    each(Located { start: packet.start + at, end: packet.end + at, ..packet });
+                    at += done;
+                    left -= 1;
+                }
+                Ok(Step::Skip(done)) => at += done,
+                Ok(Step::Need(wanted)) => return (at, Stop::Need(wanted)),
+                Err(what) => return (at, Stop::Damaged(what)),
+            }
+        }
+        (at, Stop::Full)
+    }
+
+    fn step(&mut self, bytes: &[u8]) -> Result<Step, &'static str> {
         if self.skip > 0 {
             return Ok(self.pass_over(bytes));
         }
@@ -175,17 +205,28 @@ impl Reader {
 impl Interface {
     /// A time stamp in units of this interface's clock, as nanoseconds since the epoch; saturates.
     fn nanoseconds(&self, stamp: u64) -> i64 {
-        let stamp = u128::from(stamp);
-        let power = u32::from(self.resolution & 0x7f);
-        let nanoseconds = if self.resolution & 0x80 != 0 {
-            // Units of 2^-power seconds; beyond 2^-64 nothing is left of a 64-bit stamp.
-            (stamp * 1_000_000_000).checked_shr(power).unwrap_or(0)
-        } else if power <= 9 {
-            stamp * 10_u128.pow(9 - power)
-        } else {
-            10_u128.checked_pow(power - 9).map_or(0, |unit| stamp / unit)
+        let nanoseconds = match self.resolution {
+            // Microseconds and nanoseconds, which nearly every writer has.
+            6 => stamp.saturating_mul(1_000).into(),
+            9 => stamp.into(),
+            other => rescaled(stamp, other),
         };
         let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX);
         nanoseconds.saturating_add(self.offset.saturating_mul(1_000_000_000))
+    }
+}
+
+/// A stamp in units of any if_tsresol, in nanoseconds.
+#[cold]
+fn rescaled(stamp: u64, resolution: u8) -> u128 {
+    let stamp = u128::from(stamp);
+    let power = u32::from(resolution & 0x7f);
+    if resolution & 0x80 != 0 {
+        // Units of 2^-power seconds; beyond 2^-64 nothing is left of a 64-bit stamp.
+        (stamp * 1_000_000_000).checked_shr(power).unwrap_or(0)
+    } else if power <= 9 {
+        stamp * 10_u128.pow(9 - power)
+    } else {
+        10_u128.checked_pow(power - 9).map_or(0, |unit| stamp / unit)
     }
 }

@@ -160,6 +160,41 @@ fn a_file_of_many_packets_comes_in_batches_and_in_order() {
 }
 
 #[test]
+fn stretches_hold_the_same_packets_and_their_bytes_stay_where_they_were_said_to_be() {
+    let packets: Vec<_> = (0..3_000_u32).map(|i| vec![i as u8; 1 + (i as usize * 37) % 1500]).collect();
+    let records: Vec<_> = packets.iter().map(|data| (1, 0, data.as_slice(), data.len() as u32)).collect();
+    let large = vec![9; 3 << 20];
+    let all: Vec<_> =
+        records.iter().copied().chain([(2, 0, large.as_slice(), 3 << 20)]).chain(records.clone()).collect();
+    let bytes = pcap(0xa1b2_c3d4, false, 1, &all);
+    for cut in [0, 5] {
+        let reader = Cursor::new(bytes[..bytes.len() - cut].to_vec());
+        let mut file = CaptureFile::from_reader("test".into(), Box::new(reader)).unwrap();
+        let (mut seen, mut spare, mut stretches) = (0, Vec::new(), 0);
+        let end = loop {
+            let mut places = Vec::new();
+            let more = file.next_stretch(|packet, range| places.push((packet.data.to_vec(), range)));
+            if !places.is_empty() {
+                let taken = file.take_bytes(std::mem::take(&mut spare));
+                for (data, range) in places {
+                    assert_eq!((data.as_slice(), &taken[range]), (all[seen].2, all[seen].2), "packet {seen}");
+                    seen += 1;
+                }
+                (spare, stretches) = (taken, stretches + 1);
+            }
+            match more {
+                Ok(true) => {}
+                end => break end,
+            }
+        };
+        assert_eq!((seen, file.packets()), (all.len() - cut.min(1), (all.len() - cut.min(1)) as u64));
+        assert!(stretches > 10, "{stretches}");
+        let cut_off = matches!(&end, Err(FileError::Truncated { packets, .. }) if *packets == seen as u64);
+        assert!(if cut == 0 { matches!(end, Ok(false)) } else { cut_off }, "{end:?}");
+    }
+}
+
+#[test]
 fn a_cut_file_gives_what_was_whole_and_says_where_it_ends() {
     let whole = pcap(0xa1b2_c3d4, false, 1, &[(1, 0, b"first", 5), (2, 0, b"second", 6)]);
     for length in 24 + 21 + 1..whole.len() {
