@@ -1,16 +1,26 @@
 //! Capture files through the same engine as live frames, on the packets' own time.
+//!
+//! One worker reads, parses and tracks in place. Several are threads: who reads deals the packets of each stretch of the file
+//! among them (`deal` says to whom, `crew` hands over), as the XDP program deals frames to the sockets of a queue. `output` is
+//! where the records of each go.
+
+mod crew;
+mod deal;
+mod output;
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::capture::file::{CaptureFile, FileError};
-use crate::flow::{FlowConfig, FlowError, FlowRecord, RecordSink};
-use crate::metrics::{WorkerCounters, WorkerTotals};
+use crate::flow::{FlowConfig, FlowError};
+use crate::metrics::WorkerTotals;
 use crate::progress::Progress;
-use crate::sink::{Row, RowPrinter, Writer};
+use crate::sink::{RowPrinter, Writer};
 use crate::time::ReplayClock;
-use crate::worker::{Arrival, Engine, Outbox, WhenFull};
+use crate::worker::{Arrival, Engine};
+
+use crew::Crew;
+use output::{Output, Outputs};
 
 /// Why a replay ended early.
 #[derive(Debug, thiserror::Error)]
@@ -27,33 +37,67 @@ pub enum ReplayError {
     /// The output can't be written.
     #[error("records can't be written to standard output: {0}; is the disk full?")]
     Output(io::Error),
+    /// A thread could not be started.
+    #[error("the system gave no thread for a worker: {0}; ask for fewer --workers, or raise the limit on processes")]
+    Thread(io::Error),
+    /// A worker ended by itself.
+    #[error("worker {0} ended before it was told to; this is a defect, please report the lines above")]
+    WorkerEnded(usize),
+}
+
+impl From<io::Error> for ReplayError {
+    /// Of the output: files have errors of their own.
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::Pipe } else { Self::Output(error) }
+    }
+}
+
+/// What a replay is told.
+#[derive(Clone, Debug)]
+pub struct ReplayConfig {
+    /// One worker's flow table; `worker` is filled in for each.
+    pub flow: FlowConfig,
+    /// How many workers share the packets, 1 at least.
+    pub workers: u8,
+    /// The sensor's name.
+    pub sensor: String,
+    /// Seed of the Community ID.
+    pub community_id_seed: u16,
 }
 
 /// One capture, of one file or several in a row.
 pub struct Replay<W: Write> {
-    engine: Engine,
-    counters: Arc<WorkerCounters>,
     clock: ReplayClock,
-    out: Output<W>,
+    outputs: Outputs<W>,
+    way: Way<W>,
 }
 
-impl<W: Write> Replay<W> {
+/// Who does the work.
+enum Way<W: Write> {
+    /// The thread that reads.
+    Here(Box<Engine>, Output<W>),
+    /// Threads of their own.
+    Crew(Crew),
+}
+
+impl<W: Write + Send + 'static> Replay<W> {
     /// A replay whose records go to `printer`, to `writer`, to both or nowhere.
     ///
     /// # Errors
-    /// Where the flow table's memory can't be had.
+    /// Where memory for the flow tables, or threads for several workers, can't be had.
     pub fn new(
-        flow: &FlowConfig,
-        sensor: String,
-        community_id_seed: u16,
+        config: ReplayConfig,
         printer: Option<RowPrinter<W>>,
         writer: Option<&Writer>,
-    ) -> Result<Self, FlowError> {
-        let counters = Arc::new(WorkerCounters::default());
-        let outbox = writer.map(|writer| Outbox::new(writer.sender(0), Arc::clone(&counters), WhenFull::Wait));
-        let engine = Engine::new(flow, Arc::clone(&counters))?;
-        let out = Output { printer, outbox, sensor, community_id_seed, counters: Arc::clone(&counters), failed: None };
-        Ok(Self { engine, counters, clock: ReplayClock::default(), out })
+    ) -> Result<Self, ReplayError> {
+        let mut outputs = Outputs::new(&config, printer);
+        let way = if config.workers <= 1 {
+            let (output, counters) = outputs.add(writer);
+            Way::Here(Box::new(Engine::new(&config.flow, counters)?), output)
+        } else {
+            Way::Crew(Crew::start(&config, &mut outputs, writer)?)
+        };
+        Ok(Self { clock: ReplayClock::default(), outputs, way })
     }
 
     /// Reads one file to its end.
@@ -62,19 +106,12 @@ impl<W: Write> Replay<W> {
     /// A file that can't be read to its end (what came before counts), or an output that can't be written.
     pub fn file(&mut self, path: &Path) -> Result<(), ReplayError> {
         let mut file = CaptureFile::open(path)?;
-        let Self { engine, clock, out, .. } = self;
         let mut progress = Progress::of("packets read");
         loop {
-            let more = file.next_batch(|packets| {
-                let arrivals = packets.iter().map(|packet| Arrival {
-                    link: packet.link,
-                    data: packet.data,
-                    wire_len: packet.wire_len,
-                    at: clock.at(packet.wall_ns),
-                });
-                engine.process(arrivals, out);
-            });
-            out.check()?;
+            let more = match &mut self.way {
+                Way::Here(engine, output) => one_batch(&mut file, engine, &mut self.clock, output)?,
+                Way::Crew(crew) => crew.one_stretch(&mut file, &mut self.clock)?,
+            };
             progress.batch(file.packets());
             if !more? {
                 return Ok(());
@@ -82,58 +119,39 @@ impl<W: Write> Replay<W> {
         }
     }
 
-    /// Ends all connections, writes what is left, and gives the counts.
+    /// Ends all connections, writes what is left, and gives the counts, summed over the workers.
     ///
     /// # Errors
     /// An output that can't be written.
-    pub fn finish(mut self) -> Result<WorkerTotals, ReplayError> {
-        self.engine.finish(&mut self.out);
-        self.out.finish()?;
-        Ok(self.counters.snapshot())
+    pub fn finish(self) -> Result<WorkerTotals, ReplayError> {
+        match self.way {
+            Way::Here(mut engine, mut output) => {
+                engine.finish(&mut output);
+                output.finish()?;
+            }
+            Way::Crew(crew) => crew.finish(self.clock.latest())?,
+        }
+        self.outputs.finish()
     }
 }
 
-/// Where the records of a replay go.
-struct Output<W: Write> {
-    printer: Option<RowPrinter<W>>,
-    outbox: Option<Outbox>,
-    sensor: String,
-    community_id_seed: u16,
-    counters: Arc<WorkerCounters>,
-    failed: Option<io::Error>,
-}
-
-impl<W: Write> RecordSink for Output<W> {
-    fn emit(&mut self, record: FlowRecord) {
-        if let Some(printer) = &mut self.printer
-            && self.failed.is_none()
-        {
-            self.failed = printer.row(&Row::new(&self.sensor, &record, self.community_id_seed)).err();
-        }
-        match &mut self.outbox {
-            Some(outbox) => outbox.emit(record),
-            None => self.counters.emitted[record.end_reason as usize].add(1),
-        }
-    }
-}
-
-impl<W: Write> Output<W> {
-    fn check(&mut self) -> Result<(), ReplayError> {
-        match self.failed.take() {
-            None => Ok(()),
-            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReplayError::Pipe),
-            Some(error) => Err(ReplayError::Output(error)),
-        }
-    }
-
-    fn finish(mut self) -> Result<(), ReplayError> {
-        if let Some(outbox) = &mut self.outbox {
-            outbox.flush();
-        }
-        self.check()?;
-        if let Some(printer) = self.printer.take() {
-            self.failed = printer.finish().err();
-        }
-        self.check()
-    }
+/// Takes the next packets of a file through the engine. The inner result is the file's, the outer one the output's: it comes
+/// first, as the packets before a file's damage do.
+fn one_batch<W: Write>(
+    file: &mut CaptureFile,
+    engine: &mut Engine,
+    clock: &mut ReplayClock,
+    output: &mut Output<W>,
+) -> Result<Result<bool, FileError>, ReplayError> {
+    let more = file.next_batch(|packets| {
+        let arrivals = packets.iter().map(|packet| Arrival {
+            link: packet.link,
+            data: packet.data,
+            wire_len: packet.wire_len,
+            at: clock.at(packet.wall_ns),
+        });
+        engine.process(arrivals, output);
+    });
+    output.check()?;
+    Ok(more)
 }

@@ -31,15 +31,21 @@ fn read_clock(clock: libc::clockid_t) -> i64 {
 #[derive(Debug, Default)]
 pub struct ReplayClock {
     first_ns: Option<i64>,
-    mono_ns: u64,
+    latest: Instant,
 }
 
 impl ReplayClock {
     /// The instant of a packet stamped `wall_ns` nanoseconds since the Unix epoch.
     pub fn at(&mut self, wall_ns: i64) -> Instant {
         let first = *self.first_ns.get_or_insert(wall_ns);
-        self.mono_ns = self.mono_ns.max(wall_ns.saturating_sub(first).max(0) as u64);
-        Instant { wall_ns, mono_ns: self.mono_ns }
+        let mono_ns = self.latest.mono_ns.max(wall_ns.saturating_sub(first).max(0) as u64);
+        self.latest = Instant { wall_ns, mono_ns };
+        self.latest
+    }
+
+    /// The instant of the last packet.
+    pub fn latest(&self) -> Instant {
+        self.latest
     }
 }
 
@@ -53,5 +59,6 @@ mod tests {
         assert_eq!(clock.at(1_000), Instant { wall_ns: 1_000, mono_ns: 0 });
         assert_eq!(clock.at(5_000), Instant { wall_ns: 5_000, mono_ns: 4_000 });
         assert_eq!(clock.at(2_000), Instant { wall_ns: 2_000, mono_ns: 4_000 });
+        assert_eq!(clock.latest(), Instant { wall_ns: 2_000, mono_ns: 4_000 });
     }
 }

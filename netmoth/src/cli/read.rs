@@ -8,12 +8,18 @@ use std::time::Instant;
 use clap::Args;
 
 use super::{Failure, Format, configuration, run, sensor_name, store};
-use crate::replay::{Replay, ReplayError};
+use crate::replay::{Replay, ReplayConfig, ReplayError};
 use crate::sensor::{Summary, WriterSide};
 use crate::sink::{RowPrinter, Writer, WriterConfig};
 
 /// Time for the last records of a file to reach the store: nothing else waits for it.
 const STORE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// Bytes of rows that are written at once.
+const OUTPUT_BUFFER: usize = 64 << 10;
+
+/// Workers that can be asked for: more than any one reading thread can keep busy.
+const MOST_WORKERS: i64 = 64;
 
 /// Print or store the connections of capture files
 ///
@@ -24,7 +30,12 @@ const STORE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(300);
     netmoth read capture.pcapng.gz\n  \
     netmoth read --format json a.pcap b.pcap | jq 'select(.conn_state == \"REJ\")'\n  \
     tcpdump -w - | netmoth read -\n  \
-    netmoth read --store postgres://netmoth@localhost/netmoth *.pcap")]
+    netmoth read --store postgres://netmoth@localhost/netmoth *.pcap\n  \
+    netmoth read --workers 4 --format csv large.pcap > large.csv\n\n\
+    --workers N shares the connections out among N threads, and one more reads. The records are those of one worker, in \
+    another order and with other flow_ids. max_flows is the number of connections of all workers together, as in netmoth run. \
+    What travels in one tunnel over UDP (VXLAN, Geneve, GTP) stays with one worker; a connection that changes between the \
+    ends of such tunnels is split, as in live capture.")]
 pub(super) struct Arguments {
     /// Capture files; - is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -35,6 +46,9 @@ pub(super) struct Arguments {
     /// Store the records, too: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+    /// Threads that parse and track; 1 reads, parses and tracks in one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_WORKERS))]
+    workers: u8,
     /// Verify checksums of TCP and UDP, and note wrong ones in the history (C, c)
     #[arg(long)]
     verify_checksums: bool,
@@ -60,11 +74,13 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     let format = arguments.format.unwrap_or(default).printer();
     let stdout = io::stdout();
     let colour = RowPrinter::<io::Stdout>::colour_wanted(stdout.is_terminal());
-    let printer = format.map(|format| RowPrinter::new(BufWriter::new(stdout.lock()), format, colour));
+    let printer = format.map(|format| RowPrinter::new(BufWriter::with_capacity(OUTPUT_BUFFER, stdout), format, colour));
     let begun = Instant::now();
-    let mut flow = run::flow(&config, config.max_flows);
+    let mut flow = run::flow(&config, config.max_flows.div_ceil(u32::from(arguments.workers)));
     flow.verify_checksums |= arguments.verify_checksums;
-    let mut replay = Replay::new(&flow, sensor_name(&config), config.community_id_seed, printer, writer.as_ref())?;
+    let (workers, sensor, community_id_seed) = (arguments.workers, sensor_name(&config), config.community_id_seed);
+    let settings = ReplayConfig { flow, workers, sensor, community_id_seed };
+    let mut replay = Replay::new(settings, printer, writer.as_ref())?;
     let mut failed = false;
     for file in &arguments.files {
         match replay.file(file) {

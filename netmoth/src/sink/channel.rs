@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, SendError, Sender, TrySendError};
 
 use super::counters::Place;
 use super::{LostReason, WriterCounters};
@@ -42,28 +42,39 @@ impl BatchSender {
     /// Hands all of `records` over and leaves an empty vector in its place, one that the writer is done with where there is
     /// one. Never blocks: a full channel loses the batch, counts it ([`LostReason::ChannelFull`]) and gives false.
     pub fn send(&mut self, records: &mut Vec<FlowRecord>) -> bool {
-        if records.is_empty() {
-            return true;
-        }
-        let count = records.len() as u64;
-        self.counters.add_emitted(count);
-        let fresh = self.recycled.try_recv().unwrap_or_default();
-        let batch = Batch { worker: self.worker, sequence: self.sequence, records: std::mem::replace(records, fresh) };
-        self.sequence += 1;
+        let Some(batch) = self.batch(records) else { return true };
         match self.batches.try_send(batch) {
             Ok(()) => true,
-            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
-                self.counters.add_lost(Place::Memory, LostReason::ChannelFull, count);
-                *records = batch.records;
-                records.clear();
-                false
-            }
+            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => self.lose(batch, records),
         }
     }
 
-    /// Batches that the channel takes before it is full.
-    pub fn room(&self) -> usize {
-        self.batches.capacity().map_or(usize::MAX, |capacity| capacity.saturating_sub(self.batches.len()))
+    /// The same for who can wait: blocks while the channel is full, and loses nothing as long as there is a writer.
+    pub fn send_and_wait(&mut self, records: &mut Vec<FlowRecord>) -> bool {
+        let Some(batch) = self.batch(records) else { return true };
+        match self.batches.send(batch) {
+            Ok(()) => true,
+            Err(SendError(batch)) => self.lose(batch, records),
+        }
+    }
+
+    /// The records as a batch, counted; None where there are none.
+    fn batch(&mut self, records: &mut Vec<FlowRecord>) -> Option<Batch> {
+        if records.is_empty() {
+            return None;
+        }
+        self.counters.add_emitted(records.len() as u64);
+        let fresh = self.recycled.try_recv().unwrap_or_default();
+        let batch = Batch { worker: self.worker, sequence: self.sequence, records: std::mem::replace(records, fresh) };
+        self.sequence += 1;
+        Some(batch)
+    }
+
+    fn lose(&self, batch: Batch, records: &mut Vec<FlowRecord>) -> bool {
+        self.counters.add_lost(Place::Memory, LostReason::ChannelFull, batch.records.len() as u64);
+        *records = batch.records;
+        records.clear();
+        false
     }
 }
 
@@ -92,5 +103,24 @@ mod tests {
         let report = counters.report();
         assert_eq!((report.emitted, report.waiting, report.lost), (12, 5, [7, 0, 0, 0, 0]));
         assert!(report.is_balanced());
+    }
+
+    #[test]
+    fn who_can_wait_loses_nothing_while_there_is_a_writer() {
+        let (batches, received) = crossbeam_channel::bounded(1);
+        let (_recycle, recycled) = crossbeam_channel::bounded(1);
+        let counters = Arc::new(WriterCounters::default());
+        let mut sender = BatchSender::new(0, batches, recycled, Arc::clone(&counters));
+        let worker = std::thread::spawn(move || {
+            let sent = [3, 4, 5].map(|count| sender.send_and_wait(&mut vec![record(); count]));
+            (sent, sender)
+        });
+        let counts: Vec<_> = received.iter().take(3).map(|batch| batch.records.len()).collect();
+        let (sent, mut sender) = worker.join().unwrap();
+        assert_eq!((counts, sent), (vec![3, 4, 5], [true; 3]));
+        assert_eq!(counters.report().lost, [0; 5]);
+        drop(received);
+        assert!(!sender.send_and_wait(&mut vec![record(); 6]), "there is no writer any more");
+        assert_eq!(counters.report().lost, [6, 0, 0, 0, 0]);
     }
 }

@@ -56,6 +56,29 @@ impl<W: Write> RowPrinter<W> {
         self.out.write_all(&self.line)
     }
 
+    /// A printer of the same rows into memory, whose text [`RowPrinter::lines`] takes.
+    pub fn in_memory(&self) -> RowPrinter<Vec<u8>> {
+        RowPrinter { out: Vec::new(), format: self.format, colour: self.colour, line: Vec::new(), started: true }
+    }
+
+    /// Writes rows that are text already, and before the first ones the header where the format has one.
+    ///
+    /// # Errors
+    /// As [`RowPrinter::row`].
+    pub fn lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        if !self.started {
+            self.line.clear();
+            self.header();
+            self.out.write_all(&self.line)?;
+        }
+        self.out.write_all(lines)
+    }
+
+    /// What it has written to.
+    pub fn written(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Writes the header if there was no row, and flushes.
     ///
     /// # Errors

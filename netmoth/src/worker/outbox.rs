@@ -1,8 +1,6 @@
 //! What a worker emits, gathered into batches and handed to the writer.
 
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use crate::flow::{FlowRecord, RecordSink};
 use crate::metrics::WorkerCounters;
@@ -37,11 +35,11 @@ impl Outbox {
 
     /// Sends what has gathered, full or not.
     pub fn flush(&mut self) {
-        while self.when_full == WhenFull::Wait && self.sender.room() == 0 {
-            thread::sleep(Duration::from_millis(1));
-        }
-        // What a full channel loses is in the writer's counters, with its reason.
-        self.sender.send(&mut self.records);
+        // What is lost is in the writer's counters, with its reason.
+        match self.when_full {
+            WhenFull::Lose => self.sender.send(&mut self.records),
+            WhenFull::Wait => self.sender.send_and_wait(&mut self.records),
+        };
         // A vector that has been to the writer keeps its room; a new one has none yet.
         self.records.reserve(BATCH_RECORDS);
     }
