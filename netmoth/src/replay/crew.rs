@@ -236,6 +236,8 @@ impl<W: Write> Worker<W> {
                 wire_len: place.wire_len,
                 at: place.at,
             });
+            // They were read on another core.
+            self.engine.touch(arrivals.clone().map(|frame| frame.data));
             self.engine.process(arrivals, &mut self.output);
         }
         if let Some(stretch) = Stretch::emptied(stretch) {

@@ -1,6 +1,6 @@
 //! Which worker a packet of a file goes to.
 //!
-//! As the XDP program chooses a socket for a frame, and with the same walk and hash; where the program can't look, this can:
+//! As the XDP program chooses a socket for a frame, and with the same walk; where the program can't look, this can:
 //! through link layers other than Ethernet, through labels and tags, and into GRE and IP in IP, which have no connections of
 //! their own. So each worker has all packets of its connections, and the records are those of one worker.
 //!
@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 
 use netmoth_shared::fragment::{Datagram, STALE_NS};
-use netmoth_shared::hash::{Address, Flow, HashKey, mapped, pick};
+use netmoth_shared::hash::{Address, Flow, mapped};
 use netmoth_shared::walk::{Steer, carries_packets, steer};
 
 use crate::capture::file::CapturedPacket;
@@ -28,14 +28,14 @@ const ROAMING: [u16; 2] = [3544, 5072];
 
 /// Chooses the worker of each packet; call it in the order of arrival.
 pub(super) struct Dealer {
-    key: HashKey,
+    secret: [u64; 4],
     workers: u32,
     pieces: Pieces,
 }
 
 impl Dealer {
     pub(super) fn new(workers: u32) -> Self {
-        Self { key: HashKey::expand([random(), random()]), workers, pieces: Pieces::default() }
+        Self { secret: std::array::from_fn(|_| random()), workers, pieces: Pieces::default() }
     }
 
     /// The number of the worker: 0 .. workers.
@@ -52,9 +52,16 @@ impl Dealer {
         worker as usize
     }
 
+    /// A product is the same in both directions: unlike the program's hash, which needs the ends in an order, this takes a
+    /// handful of instructions, of which one thread spends as many as there are packets.
     #[inline]
     fn pick(&self, flow: &Flow) -> u32 {
-        pick(self.key.flow(&ordered(flow)), self.workers)
+        let [high, low, port, all] = self.secret;
+        let highs = fold(flow.source[0] ^ high, flow.destination[0] ^ high);
+        let lows = fold(flow.source[1] ^ low, flow.destination[1] ^ low);
+        let ports = fold(u64::from(flow.source_port) ^ port, u64::from(flow.destination_port) ^ port);
+        let hash = fold(highs ^ lows.rotate_left(29), ports ^ all ^ u64::from(flow.protocol));
+        ((u64::from(hash as u32) * u64::from(self.workers)) >> 32) as u32
     }
 
     /// For what the walk alone does not decide: parses as the worker will. What is not tracked may go anywhere.
@@ -151,27 +158,11 @@ fn may_be_teredo(frame: &[u8]) -> bool {
     frame.get(payload).is_some_and(|first| first >> 4 == 6)
 }
 
-/// The flow or its reverse, whichever begins with the lower address. The hash is the same, and would order them itself, by a
-/// jump that no processor foresees: this has none.
+/// The high and the low half of a product, which depend on all bits of both factors, and on neither's place.
 #[inline]
-fn ordered(flow: &Flow) -> Flow {
-    let number = |address: Address| u128::from(address[0]) << 64 | u128::from(address[1]);
-    let (source, destination) = (number(flow.source), number(flow.destination));
-    let all = u64::from(destination < source).wrapping_neg();
-    let swap = |a: u64, b: u64| {
-        let both = (a ^ b) & all;
-        (a ^ both, b ^ both)
-    };
-    let (first_high, second_high) = swap(flow.source[0], flow.destination[0]);
-    let (first_low, second_low) = swap(flow.source[1], flow.destination[1]);
-    let (first_port, second_port) = swap(flow.source_port.into(), flow.destination_port.into());
-    Flow {
-        source: [first_high, first_low],
-        destination: [second_high, second_low],
-        source_port: first_port as u16,
-        destination_port: second_port as u16,
-        protocol: flow.protocol,
-    }
+fn fold(left: u64, right: u64) -> u64 {
+    let product = u128::from(left) * u128::from(right);
+    product as u64 ^ (product >> 64) as u64
 }
 
 /// Whose a packet is, as the walk says it of frames.
