@@ -32,7 +32,7 @@ const STAMP: usize = 14 + 20 + 8;
 /// What is not measured at the beginning of a round: connections begin, caches fill.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Naps of the worker, in microseconds (`coalesce`); the first is the configuration's default.
-const COALESCE: [u32; 2] = [100, 0];
+const COALESCE: [u32; 2] = [0, 100];
 const PERCENTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
 
 /// Smallest frames of `flows` connections: UDP with room for a time.

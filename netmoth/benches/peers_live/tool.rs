@@ -45,7 +45,7 @@ impl Tool {
     pub(crate) const ALL: [Self; 7] = [
         Self::Nobody,
         Self::Netmoth(""),
-        Self::Netmoth("coalesce: 0"),
+        Self::Netmoth("coalesce: 100"),
         Self::Netmoth("coalesce: 800, ring_size: 32768"),
         Self::Softflowd,
         Self::Nfpcapd,

@@ -93,7 +93,7 @@ impl Default for Config {
             queues: Vec::new(),
             xdp_mode: XdpModeKey::Auto,
             busy_poll: 0,
-            coalesce: 100,
+            coalesce: 0,
             frame_size: FrameSize::Auto,
             ring_size: 4096,
             max_flows: 1_000_000,

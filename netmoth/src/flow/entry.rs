@@ -3,7 +3,7 @@
 use super::history::{self, FLIP, Letter};
 use super::key::Key;
 use super::odd::{NOTHING_ODD, Odd, Odds};
-use super::record::{FlowRecord, History};
+use super::record::History;
 use super::tcp::{Sides, State};
 use super::wheel::Class;
 
@@ -234,23 +234,6 @@ impl Rest<'_> {
             self.odd().hole[side] = (start, start);
         }
     }
-}
-
-/// Addresses and ports of a record.
-pub(super) fn fill_ends(record: &mut FlowRecord, key: &Key, originator: usize) {
-    let responder = 1 - originator;
-    let ip = |side| {
-        let address = key.address(side);
-        if key.is_v4() {
-            std::net::IpAddr::from([address[12], address[13], address[14], address[15]])
-        } else {
-            std::net::IpAddr::from(address)
-        }
-    };
-    record.src_ip = ip(originator);
-    record.dst_ip = ip(responder);
-    record.src_port = key.port(originator);
-    record.dst_port = key.dst_port(responder);
 }
 
 #[cfg(test)]

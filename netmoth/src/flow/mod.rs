@@ -3,11 +3,13 @@
 //! What enters: [`Packet`](crate::wire::Packet)s with the [`Instant`](crate::time::Instant) of their arrival.
 //! What leaves: a [`FlowRecord`] per part of a connection. What it owns: the bounded table and its timers.
 //!
-//! [`FlowTable`] (`table`) finds a packet's `entry` by its `key` through the `index`, books it (`segment` and `tcp` for
-//! TCP), and lets `wheel` say when it is over. `fragments` gives later pieces of a datagram the ports of the first.
+//! [`FlowTable`] (`table`) finds a packet's `entry` by its `key` through the `index`, books it (the short way where it is
+//! `steady`, else through `segment` and `tcp` for TCP), and lets `wheel` say when it is over: then `emit` makes the record. What
+//! few connections have is kept in `odd`; `fragments` gives later pieces of a datagram the ports of the first.
 
 mod config;
 mod direction;
+mod emit;
 mod entry;
 mod fragments;
 mod history;

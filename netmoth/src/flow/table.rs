@@ -1,37 +1,28 @@
-//! The table: finds a packet's connection, books the packet, ends what is over, makes room where there is none.
+//! The table: finds a packet's connection, or starts it, and books the packet. `expiry` ends what is over, and makes room.
 
+mod expiry;
 mod invariants;
 
 use super::config::{FlowConfig, FlowError, Limits, MAX_TIMEOUT};
 use super::direction::is_flipped;
-use super::entry::{Cold, Entry, NO_RTT, Rest, fill_ends};
+use super::emit::record;
+use super::entry::{Cold, Entry, Rest};
 use super::fragments::{Fragments, OddFragments};
 use super::history::Letter;
-use super::icmp::{ICMP, ICMPV6};
 use super::index::Index;
 use super::key::{FlowHash, Key, KeyedHash, KeyedOn};
 use super::memory::reserve;
-use super::odd::{NOTHING_ODD, Odd, Odds};
-use super::record::{ConnState, EndReason, FlowRecord, History, RecordSink};
+use super::odd::{NOTHING_ODD, Odds};
+use super::record::{EndReason, RecordSink};
 use super::steady;
 use super::tcp::State;
 use super::wheel::{Class, Wheels};
 use crate::time::Instant;
 use crate::wire::tcp_flags::{ACK, SYN};
-use crate::wire::{Fragment, NO_VLAN, Packet};
+use crate::wire::{Fragment, Packet};
 
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
-
-/// Entries that [`FlowTable::make_room`] files anew before it takes one that was touched since it was filed.
-const SECOND_CHANCES: u32 = 4;
-
-/// Entries that one call of [`FlowTable::advance`] looks at: what many connections that end together leave is done in the
-/// next calls, so that no poll waits long. It exceeds what a batch can start, so the timers never fall behind for good.
-const VISITS: usize = 256;
-
-/// Entries that are asked for together before they are looked at.
-const VISITED_AT_ONCE: usize = 32;
 
 /// Latest start that an identifier tells, in microseconds: 2112. Damaged stamps beyond it leave room for what comes later.
 const LATEST_START: i64 = (1 << 52) - (1 << 40);
@@ -227,55 +218,6 @@ impl FlowTable {
         }
     }
 
-    /// Ends what has been silent for too long. However often it is called, the records are the same: what is due is also
-    /// found by the packet that comes after.
-    #[inline]
-    pub fn advance(&mut self, now: Instant, out: &mut impl RecordSink) {
-        let tick = self.tell(now);
-        if !self.wheels.is_due(tick) {
-            return;
-        }
-        let mut due = [0; VISITED_AT_ONCE];
-        for _ in 0..VISITS / VISITED_AT_ONCE {
-            let count = self.wheels.next_due(tick, &mut due);
-            if count == 0 {
-                return;
-            }
-            self.touch(&due[..count]);
-            for &entry in &due[..count] {
-                if !self.settle(entry, tick, out) {
-                    self.wheels.remove(entry);
-                    self.file(entry);
-                }
-            }
-        }
-    }
-
-    /// Reads what ending these entries will need: they were silent, and stand far off in memory.
-    fn touch(&mut self, due: &[u32]) {
-        let mut touched = 0;
-        for &entry in due {
-            let (hot, cold) = (&self.entries[entry as usize], &self.cold[entry as usize]);
-            touched ^= hot.last_tick ^ hot.key.ports as u32 ^ cold.odd;
-        }
-        for &entry in due {
-            touched ^= self.index.touch(self.hasher.hash(&self.entries[entry as usize].key));
-        }
-        self.touched = touched;
-    }
-
-    /// Ends all connections in the order of their starts; those whose time was over before say so and not `reason`.
-    pub fn drain(&mut self, reason: EndReason, out: &mut impl RecordSink) {
-        let mut live = self.wheels.entries();
-        live.sort_unstable_by_key(|entry| self.cold[*entry as usize].flow_id);
-        for entry in live {
-            if !self.settle(entry, self.tick, out) {
-                let reason = self.own_reason(entry).unwrap_or(reason);
-                self.end(entry, reason, out);
-            }
-        }
-    }
-
     /// Moves the table's clock to `now`, by no more than [`LONGEST_PAUSE`] at a time. Its milliseconds have 32 bits, and half
     /// their range, 24 days, tells the past from the future: between captures of different months, or behind a damaged
     /// stamp, silence would be taken for none.
@@ -292,33 +234,6 @@ impl FlowTable {
         self.tick
     }
 
-    /// Ends a connection that has been silent for too long at `tick`; true where it did. Timers, the next packet and the end
-    /// of the table all come through here, so that it makes no difference which of them comes first.
-    #[inline]
-    fn settle(&mut self, entry: u32, tick: u32, out: &mut impl RecordSink) -> bool {
-        let hot = &self.entries[entry as usize];
-        if elapsed(tick, hot.last_tick) < self.idle_limit(hot) {
-            return false;
-        }
-        let reason = self.idle_reason(entry);
-        self.end(entry, reason, out);
-        true
-    }
-
-    /// Milliseconds without a packet after which the connection is over.
-    fn idle_limit(&self, entry: &Entry) -> u32 {
-        match entry.key.protocol() {
-            TCP => match entry.class() {
-                Class::Closed => self.limits.tcp_closed,
-                Class::HalfOpen => self.limits.tcp_attempt,
-                Class::Open => self.limits.tcp_established,
-            },
-            UDP => self.limits.udp,
-            ICMP | ICMPV6 => self.limits.icmp,
-            _ => self.limits.other,
-        }
-    }
-
     /// A SYN begins another connection where both sides have ended this one, or where it is not the SYN that this one
     /// began with (Zeek's rule). A SYN-ACK does so only where nothing was seen of the originator.
     fn is_reused(&self, entry: u32, packet: &Packet) -> bool {
@@ -333,19 +248,6 @@ impl FlowTable {
         }
         let side = if answers { 1 - originator } else { originator };
         sides.is_closed_by_both() || packet.tcp_seq != cold.start_seq[side]
-    }
-
-    /// Why the connection has ended by itself, if it has.
-    fn own_reason(&self, entry: u32) -> Option<EndReason> {
-        let entry = &self.entries[entry as usize];
-        if entry.key.protocol() != TCP || entry.class() != Class::Closed {
-            return None;
-        }
-        Some(if entry.sides().is_reset() { EndReason::Rst } else { EndReason::Fin })
-    }
-
-    fn idle_reason(&self, entry: u32) -> EndReason {
-        self.own_reason(entry).unwrap_or(EndReason::Idle)
     }
 
     /// Ends the part before a packet that comes after it has lasted long enough, or whose counters are full. Silence ends no
@@ -408,54 +310,6 @@ impl FlowTable {
         let id = time.max(self.last_id + (1 << 8)) & !0xff;
         self.last_id = id;
         id | i64::from(self.worker)
-    }
-
-    /// Evicts one connection: closed ones first, then those without an answer, then the open one nearest to its expiry.
-    fn make_room(&mut self, tick: u32, out: &mut impl RecordSink) {
-        for class in Class::ALL {
-            let mut chances = SECOND_CHANCES;
-            while let Some(entry) = self.wheels.nearest(class) {
-                if self.settle(entry, tick, out) {
-                    return;
-                }
-                // It may have had packets since it was filed, and stand too near: its true place first.
-                let hot = &self.entries[entry as usize];
-                let left = self.idle_limit(hot).saturating_sub(elapsed(tick, hot.last_tick));
-                if class == Class::Open && chances > 0 && left > self.idle_limit(hot) / 2 {
-                    chances -= 1;
-                    self.wheels.remove(entry);
-                    self.file(entry);
-                    continue;
-                }
-                self.evicted[class as usize] += 1;
-                let reason = self.own_reason(entry).unwrap_or(EndReason::Evicted);
-                self.end(entry, reason, out);
-                return;
-            }
-        }
-    }
-
-    /// Files an entry at the moment when it will have been silent for too long.
-    fn file(&mut self, entry: u32) {
-        let hot = &self.entries[entry as usize];
-        let due = hot.last_tick.wrapping_add(self.idle_limit(hot));
-        self.wheels.file(entry, hot.class(), due);
-    }
-
-    /// Takes an entry out of its list, emits its last part and gives the entry back.
-    fn end(&mut self, entry: u32, reason: EndReason, out: &mut impl RecordSink) {
-        self.wheels.remove(entry);
-        self.emit(entry, reason, out);
-        self.release(entry);
-    }
-
-    fn release(&mut self, entry: u32) {
-        let key = &mut self.entries[entry as usize].key;
-        let hash = self.hasher.hash(key);
-        key.clear();
-        self.index.remove(hash, entry);
-        self.odds.give_back(self.cold[entry as usize].odd);
-        self.wheels.give_back(entry);
     }
 
     fn emit(&mut self, entry: u32, reason: EndReason, out: &mut impl RecordSink) {
@@ -569,59 +423,5 @@ fn class_of(entry: &Entry) -> Class {
         Class::HalfOpen
     } else {
         Class::Open
-    }
-}
-
-/// The record of an entry's current part.
-fn record(hot: &Entry, cold: &Cold, odd: Option<&Odd>, reason: EndReason) -> FlowRecord {
-    let originator = hot.originator();
-    let responder = 1 - originator;
-    let (vlan, inner_vlan) = hot.key.vlans();
-    let history = cold.history();
-    let mut record = FlowRecord {
-        flow_id: cold.flow_id,
-        part: hot.part,
-        start_ns: hot.start_ns,
-        end_ns: hot.last_ns,
-        src_ip: std::net::Ipv4Addr::UNSPECIFIED.into(),
-        dst_ip: std::net::Ipv4Addr::UNSPECIFIED.into(),
-        src_port: 0,
-        dst_port: 0,
-        proto: hot.key.protocol(),
-        vlan_id: (vlan != NO_VLAN).then_some(vlan),
-        inner_vlan_id: (inner_vlan != NO_VLAN).then_some(inner_vlan),
-        tunnel: odd.and_then(|odd| odd.tunnel),
-        tunnel_id: odd.and_then(|odd| odd.tunnel_id),
-        src_packets: u64::from(hot.packets[originator]),
-        dst_packets: u64::from(hot.packets[responder]),
-        src_bytes: hot.bytes(originator),
-        dst_bytes: hot.bytes(responder),
-        src_payload_bytes: hot.payload(originator),
-        dst_payload_bytes: hot.payload(responder),
-        src_tcp_flags: hot.flags[originator],
-        dst_tcp_flags: hot.flags[responder],
-        conn_state: conn_state(hot, &history),
-        history,
-        tcp_rtt_us: (hot.rtt_us != NO_RTT).then_some(hot.rtt_us),
-        src_retransmits: odd.map_or(0, |odd| odd.repeated[originator]),
-        dst_retransmits: odd.map_or(0, |odd| odd.repeated[responder]),
-        end_reason: reason,
-    };
-    fill_ends(&mut record, &hot.key, originator);
-    record
-}
-
-fn conn_state(hot: &Entry, history: &History) -> ConnState {
-    let originator = hot.originator();
-    let sent = |side: usize| hot.seen[side] & Letter::Data.bit() != 0;
-    match hot.key.protocol() {
-        TCP => hot.sides().conn_state(originator, sent(0) || sent(1), history.as_str()),
-        UDP => match (sent(originator), sent(1 - originator)) {
-            (true, true) => ConnState::SF,
-            (true, false) => ConnState::S0,
-            (false, true) => ConnState::Shr,
-            (false, false) => ConnState::Oth,
-        },
-        _ => ConnState::Oth,
     }
 }
