@@ -76,7 +76,7 @@ impl Worker {
             now = Instant::now();
             if received > 0 {
                 self.counters.busy_ns.add(now.mono_ns.saturating_sub(before));
-                self.idle.reset();
+                now = self.idle.came(received, now);
             } else if self.orders.drain() {
                 break;
             } else {

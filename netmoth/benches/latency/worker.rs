@@ -102,6 +102,7 @@ fn work(source: &mut XskSource, phase: &AtomicU8, coalesce: Duration) -> (u64, H
     loop {
         let told = phase.load(Ordering::Relaxed);
         let received = source.poll(|frames| {
+            engine.touch(frames.iter().map(|frame| frame.data));
             let arrivals = frames.iter().map(|frame| Arrival {
                 link: Some(LinkType::Ethernet),
                 data: frame.data,
@@ -117,7 +118,7 @@ fn work(source: &mut XskSource, phase: &AtomicU8, coalesce: Duration) -> (u64, H
         engine.advance(now, &mut Nowhere);
         now = Instant::now();
         if received > 0 {
-            idle.reset();
+            now = idle.came(received, now);
         } else if told == STOP {
             break;
         } else {

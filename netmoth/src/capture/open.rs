@@ -267,6 +267,12 @@ fn frames(config: &CaptureConfig, sockets: u32) -> u32 {
     config.ring_size * (2 + sockets)
 }
 
+/// Frames that go round where the kernel copies: as many as the receive rings hold, so that a worker may be held up for as long
+/// as before any is lost, and some that are in hand. The fewer, the more of them stand in a cache when they are written.
+fn in_circulation(ring_size: u32, sockets: u32) -> u32 {
+    ring_size * sockets + ring_size / 8
+}
+
 /// Bytes of memory that the frames of all queues take, where `sockets` sockets share a queue at most.
 pub(crate) fn frame_memory(config: &CaptureConfig, mtu: u32, sockets: u32, queues: usize) -> u64 {
     let size = fitting_frame_size(mtu, config.frame_size).0;
@@ -345,7 +351,12 @@ impl Setup<'_> {
             users.push(socket::bind_further(self.interface, queue, &umem, &device, &options)?);
         }
         let (givers, takers): (Vec<Giver>, Vec<_>) = (1..sockets.len()).map(|_| handback::ring(frames)).unzip();
-        let fill = Box::new(FillSide::new(device, Arc::clone(&area), frames, takers));
+        let most = match socket::is_zero_copy(users[0].as_raw_fd()) {
+            // The card's own ring takes from the fill ring, too.
+            true => frames,
+            false => in_circulation(self.config.ring_size, sockets.len() as u32),
+        };
+        let fill = Box::new(FillSide::new(device, Arc::clone(&area), frames, most, takers));
         let ways = std::iter::once(WayBack::Fill(fill)).chain(givers.into_iter().map(WayBack::Owner));
         for ((planned, user), back) in sockets.iter().zip(users).zip(ways) {
             let ring = user

@@ -13,18 +13,21 @@ pub(super) struct FillSide {
     device: DeviceQueue,
     /// From the other workers that share the queue.
     handbacks: Vec<Taker>,
-    /// Frames that found no room in the fill ring yet; holds all of the UMEM, so it never grows.
+    /// Frames that the kernel has not been given; holds all of the UMEM, so it never grows. The last that came goes first: it
+    /// is the likeliest to be in a cache.
     spare: Vec<FrameToken>,
+    /// Frames that the kernel is given at a time.
+    most: u32,
     /// The memory that the tokens stand for.
     _area: Arc<UmemArea>,
 }
 
 impl FillSide {
-    /// Takes the whole UMEM into hand and fills the ring.
-    pub(super) fn new(device: DeviceQueue, area: Arc<UmemArea>, frames: u32, handbacks: Vec<Taker>) -> Self {
+    /// Takes the whole UMEM into hand and fills the ring with at most `most` frames at a time.
+    pub(super) fn new(device: DeviceQueue, area: Arc<UmemArea>, frames: u32, most: u32, handbacks: Vec<Taker>) -> Self {
         let mut spare = Vec::with_capacity(frames as usize);
         spare.extend(area.tokens(frames));
-        let mut side = Self { device, handbacks, spare, _area: area };
+        let mut side = Self { device, handbacks, spare, most, _area: area };
         side.refill();
         side
     }
@@ -34,17 +37,17 @@ impl FillSide {
         self.spare.push(token);
     }
 
-    /// Hands all frames that are there to the kernel; wakes the driver where it asked for it.
+    /// Hands the frames that are there to the kernel, up to what it may have; wakes the driver where it asked for it.
     pub(super) fn refill(&mut self) {
         for taker in &mut self.handbacks {
             for _ in 0..taker.available() {
                 self.spare.push(taker.next());
             }
         }
-        if !self.spare.is_empty() {
-            let mut write = self.device.fill(self.spare.len() as u32);
-            let room = write.capacity() as usize;
-            let from = self.spare.len() - room.min(self.spare.len());
+        let wanted = self.most.saturating_sub(self.device.pending()).min(self.spare.len() as u32);
+        if wanted > 0 {
+            let mut write = self.device.fill(wanted);
+            let from = self.spare.len() - (write.capacity().min(wanted)) as usize;
             write.insert(self.spare.drain(from..).map(FrameToken::into_offset));
             write.commit();
         }

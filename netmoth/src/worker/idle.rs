@@ -10,6 +10,17 @@ use crate::time::Instant;
 /// that a busy link never pays a wake-up.
 const SPINS: u32 = 256;
 
+/// After fewer frames than these in a poll, a worker that does not let frames gather leaves the rings alone for [`GATHER_NS`].
+/// Who looks for each frame by itself takes the rings' cache lines away from the core that fills them, again and again:
+/// both become slower, and frames are lost that would not have been.
+const MANY: usize = 32;
+
+/// About as long as one batch takes to be sent by one core.
+const GATHER_NS: u64 = 10_000;
+
+/// Between two looks at the clock.
+const PAUSES: u32 = 16;
+
 /// Longest sleep in the kernel, so that timers run and orders are heard on a link without frames.
 const SLEEP_MS: u32 = 50;
 
@@ -33,10 +44,21 @@ impl Idle {
         Self { coalesce, empty: 0, sparse: true }
     }
 
-    /// Frames came.
+    /// So many frames came, and were done with at `now`. After few of them it spins for a moment without a look at the rings.
+    /// Returns what time it is.
     #[inline]
-    pub fn reset(&mut self) {
+    pub fn came(&mut self, frames: usize, now: Instant) -> Instant {
         self.empty = 0;
+        if frames >= MANY || !self.coalesce.is_zero() {
+            return now;
+        }
+        loop {
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
+            let later = Instant::now();
+            if later.mono_ns.saturating_sub(now.mono_ns) >= GATHER_NS {
+                return later;
+            }
+        }
     }
 
     /// No frame came until `now`: waits, or not. Returns what time it is.
