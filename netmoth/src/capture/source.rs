@@ -12,7 +12,7 @@ use super::umem::{FrameToken, UmemArea};
 use super::{BATCH, Frame};
 
 /// An owner of a shared queue sleeps no longer than this: the others' frames come back through it, and 1 ms of two
-/// million frames a second is half a fill ring.
+/// million frames a second is half a receive ring.
 const SHARED_SLEEP_MS: u32 = 1;
 
 /// Where the frames of a socket go when they were read.
