@@ -11,7 +11,7 @@ mod outbox;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::capture::XskSource;
+use crate::capture::Source;
 use crate::metrics::WorkerCounters;
 use crate::time::Instant;
 use crate::wire::LinkType;
@@ -51,7 +51,7 @@ impl Orders {
 /// One worker, built on the main thread and moved into its own.
 pub struct Worker {
     /// The rings that it owns.
-    pub source: XskSource,
+    pub source: Source,
     /// How it waits while they are empty.
     pub idle: Idle,
     /// Its flow table.

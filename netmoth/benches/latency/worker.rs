@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use netmoth::capture::{AttachPreference, Capture, CaptureConfig, Frame, XskSource};
+use netmoth::capture::{CaptureConfig, Frame, Live, Source};
 use netmoth::flow::{FlowConfig, FlowRecord, RecordSink};
 use netmoth::metrics::WorkerCounters;
 use netmoth::time::Instant;
@@ -53,9 +53,9 @@ impl Worker {
         let thread = std::thread::spawn(move || {
             netns::enter(&namespace);
             assert!(core_affinity::set_for_current(core_affinity::CoreId { id: 0 }), "can't stay on CPU 0");
-            let (mut capture, mut sources) = Capture::open(&config()).unwrap();
+            let (mut capture, mut sources) = Live::open(&config()).unwrap();
             let mut source = sources.pop().expect("one worker");
-            capture.attach().unwrap();
+            capture.start().unwrap();
             ready.send(()).unwrap();
             let (frames, delays) = work(&mut source, &told, coalesce);
             let counts = capture.counts().unwrap();
@@ -78,23 +78,11 @@ impl Worker {
 }
 
 fn config() -> CaptureConfig {
-    CaptureConfig {
-        interface: "tap0".into(),
-        queues: Vec::new(),
-        workers: 1,
-        snapshot_length: 65_536,
-        zero_copy: true,
-        promiscuous: true,
-        exclusive: false,
-        xdp_mode: AttachPreference::Auto,
-        busy_poll_us: 0,
-        frame_size: None,
-        ring_size: 4096,
-    }
+    CaptureConfig::new("tap0")
 }
 
 /// As `netmoth::worker::Worker` does it; records go nowhere.
-fn work(source: &mut XskSource, phase: &AtomicU8, coalesce: Duration) -> (u64, Histogram) {
+fn work(source: &mut Source, phase: &AtomicU8, coalesce: Duration) -> (u64, Histogram) {
     let counters = Arc::new(WorkerCounters::default());
     let mut engine = Engine::new(&FlowConfig::new(1_000_000, [1, 2]), Arc::clone(&counters)).unwrap();
     let (mut idle, mut delays) = (Idle::new(coalesce), Histogram::new());

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use super::ProgramError;
 use super::interface::Interface;
-use super::program::ProgramError;
 use crate::cause::Cause;
 
 /// Why capture could not start.

@@ -1,40 +1,34 @@
 //! Frames off an interface.
 //!
-//! What enters: frames that the XDP program redirects to AF_XDP sockets. What leaves: batches of [`Frame`]s, to the one
-//! worker whose [`XskSource`] holds the sockets. What it owns: the program, the UMEMs, the rings.
+//! What enters: what the interface receives. What leaves: batches of [`Frame`]s, to the one worker whose [`Source`] holds
+//! the rings. What it owns: programs, sockets, rings.
 //!
-//! In the order in which a frame meets them: [`program`] (the XDP program), `queue` and `umem` (the memory that it lands
-//! in), `socket` and `source` (the rings that it is read from), `handback` (the way home of its memory where a queue is
-//! shared). Beside it: [`plan()`], who polls what; [`interface`], what the kernel says of the device; `link`, what becomes
-//! of it while we look.
+//! [`Live`] is capture by one of the strategies that the configuration offers, a folder each: [`ebpf`] takes frames with an
+//! XDP program. [`file`](mod@file) reads capture files. What they share: [`interface`], what the kernel says of the device;
+//! `link`, what becomes of it while we look; `promiscuous`; [`CaptureCounts`], what the kernel has counted.
 
+mod config;
+mod counts;
+pub mod ebpf;
 mod error;
 pub mod file;
-mod handback;
 pub mod interface;
 mod link;
-mod memlock;
+mod live;
 mod netlink;
-mod open;
-mod plan;
 mod poll;
-pub mod program;
 mod promiscuous;
-mod queue;
-mod socket;
-mod source;
-mod umem;
 
+pub use config::{CaptureConfig, Mode, Strategy};
+pub use counts::{CaptureCounts, QueueCounts};
+pub use ebpf::{
+    AttachPreference, Capture, PlannedSocket, ProgramError, SocketStatistics, XdpMode, XskSource, plan, program,
+};
+pub(crate) use ebpf::{fitting_frame_size, frame_memory};
 pub use error::CaptureError;
 pub use interface::Interface;
 pub use link::LinkEvent;
-pub(crate) use open::random;
-pub use open::{Capture, CaptureConfig, CaptureCounts, QueueCounts};
-pub(crate) use open::{fitting_frame_size, frame_memory};
-pub use plan::{PlannedSocket, plan};
-pub use program::{AttachPreference, ProgramError, XdpMode};
-pub use socket::SocketStatistics;
-pub use source::XskSource;
+pub use live::{Live, Source};
 
 /// Frames that are taken and worked on together.
 pub const BATCH: usize = 64;
@@ -46,4 +40,10 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
     /// Its length on the wire, in bytes.
     pub wire_len: u32,
+}
+
+/// 64 random bits: the standard library's per-process random state, which the system's generator seeds.
+pub(crate) fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
 }

@@ -80,19 +80,7 @@ fn good() -> Facts {
 
 /// Two workers on that card, all defaults.
 fn wanted() -> Wanted {
-    let capture = CaptureConfig {
-        interface: "eth1".into(),
-        queues: Vec::new(),
-        workers: 2,
-        snapshot_length: 65_536,
-        zero_copy: true,
-        promiscuous: true,
-        exclusive: false,
-        xdp_mode: AttachPreference::Auto,
-        busy_poll_us: 0,
-        frame_size: None,
-        ring_size: 2_048,
-    };
+    let capture = CaptureConfig { workers: 2, ring_size: 2_048, ..CaptureConfig::new("eth1") };
     Wanted { capture, workers: 2 }
 }
 

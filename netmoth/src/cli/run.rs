@@ -74,6 +74,9 @@ fn workers(config: &Config) -> usize {
 pub(super) fn capture(config: &Config, interface: String) -> CaptureConfig {
     CaptureConfig {
         interface,
+        strategy: config.strategy,
+        mode: config.mode,
+        filter: config.bpf.trim().to_owned(),
         queues: config.queues.clone(),
         workers: workers(config),
         snapshot_length: config.snapshot_length,

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::capture::{Mode, Strategy};
+
 /// The configuration of `netmoth run`. Field names are the keys.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -13,7 +15,9 @@ pub struct Config {
     /// Network interface to capture on; `-i` overrides it.
     pub interface: Option<String>,
     /// How to capture.
-    pub strategy: String,
+    pub strategy: Strategy,
+    /// Whether the strategy ebpf takes frames or copies them.
+    pub mode: Mode,
     /// Workers and rings at most.
     pub number_of_rings: usize,
     /// CPU cores at most: one pinned worker each.
@@ -78,7 +82,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             interface: None,
-            strategy: "ebpf".into(),
+            strategy: Strategy::Ebpf,
+            mode: Mode::Auto,
             number_of_rings: 4,
             max_cores: 8,
             snapshot_length: 65_536,
@@ -241,6 +246,7 @@ impl Visitor<'_> for FrameSizeVisitor {
 pub(super) const KEYS: &[&str] = &[
     "interface",
     "strategy",
+    "mode",
     "number_of_rings",
     "max_cores",
     "snapshot_length",

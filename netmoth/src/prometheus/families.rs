@@ -23,9 +23,11 @@ static SECONDS: Unit = Unit::Seconds;
 /// Names are without `netmoth_` in front, and without unit and `_total` behind: the encoder adds them. Frames are what came
 /// off the wire, packets what was in them.
 static FAMILIES: &[Family] = &[
-    counter("xdp_frames", "Frames that the XDP program saw, by what it did with them.", |s| {
-        s.queues_by("fate", |q| Fate::ALL.iter().map(|fate| fate.label()).zip(q.fates).collect())
-    }),
+    counter(
+        "seen_frames",
+        "Frames that the XDP program (or the kernel's side of another strategy) saw, by what it did with them.",
+        |s| s.queues_by("fate", |q| Fate::ALL.iter().map(|fate| fate.label()).zip(q.fates).collect()),
+    ),
     counter("kernel_dropped_frames", "Redirected frames that the kernel dropped before a worker saw them.", |s| {
         s.queues_by("reason", |q| {
             vec![("rx_ring_full", q.sockets.ring_full), ("fill_ring_empty_or_too_long", q.sockets.dropped)]

@@ -74,9 +74,9 @@ fn the_page_is_openmetrics_with_every_value_at_its_labels() {
     let interface = r#"interface="eth\"1""#;
     for line in [
         format!(
-            "# TYPE netmoth_xdp_frames counter\nnetmoth_xdp_frames_total{{{interface},queue=\"0\",fate=\"redirected\"}} 100\n"
+            "# TYPE netmoth_seen_frames counter\nnetmoth_seen_frames_total{{{interface},queue=\"0\",fate=\"redirected\"}} 100\n"
         ),
-        format!("netmoth_xdp_frames_total{{{interface},queue=\"other\",fate=\"queue_not_captured\"}} 9\n"),
+        format!("netmoth_seen_frames_total{{{interface},queue=\"other\",fate=\"queue_not_captured\"}} 9\n"),
         format!("netmoth_kernel_dropped_frames_total{{{interface},queue=\"0\",reason=\"rx_ring_full\"}} 4\n"),
         format!("netmoth_fill_ring_empty_total{{{interface},queue=\"0\"}} 2\n"),
         "# TYPE netmoth_received_bytes counter\n# UNIT netmoth_received_bytes bytes\n".into(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use log::{debug, warn};
 
 use super::{SensorConfig, SensorError};
-use crate::capture::XskSource;
+use crate::capture::Source;
 use crate::metrics::{WorkerCounters, WorkerTotals};
 use crate::sink::Writer;
 use crate::worker::{Engine, Idle, Orders, Outbox, Phase, WhenFull, Worker};
@@ -22,7 +22,7 @@ pub(super) struct Crew {
 
 impl Crew {
     /// Builds one worker per source and starts each on a core of its own.
-    pub(super) fn start(sources: Vec<XskSource>, config: &SensorConfig, writer: &Writer) -> Result<Self, SensorError> {
+    pub(super) fn start(sources: Vec<Source>, config: &SensorConfig, writer: &Writer) -> Result<Self, SensorError> {
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         let orders = Arc::new(Orders::default());
         let mut crew = Self { orders, counters: Vec::new(), threads: Vec::new(), last_polls: Vec::new() };

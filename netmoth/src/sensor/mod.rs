@@ -15,7 +15,7 @@ use crossbeam_channel::Receiver;
 use log::{debug, error, info, warn};
 use netmoth_shared::fate::Fate;
 
-use crate::capture::{Capture, CaptureConfig, CaptureCounts, CaptureError, LinkEvent};
+use crate::capture::{CaptureConfig, CaptureCounts, CaptureError, LinkEvent, Live};
 use crate::flow::{FlowConfig, FlowError};
 use crate::prometheus::{Captured, Endpoint, EndpointError, Page, Snapshot};
 use crate::service::Service;
@@ -107,10 +107,10 @@ pub fn run(config: SensorConfig) -> Result<Summary, SensorError> {
     let endpoint = config.metrics.map(Endpoint::bind).transpose()?;
     let writer = Writer::start(config.writer.clone())?;
     let upkeep = Upkeep::start(config.upkeep.clone())?;
-    let (mut capture, sources) = Capture::open(&config.capture)?;
+    let (mut capture, sources) = Live::open(&config.capture)?;
     let crew = Crew::start(sources, &config, &writer)?;
     let links = capture.watch_link()?;
-    capture.attach()?;
+    capture.start()?;
     let mut sensor = Sensor {
         capture,
         crew,
@@ -135,7 +135,7 @@ pub fn run(config: SensorConfig) -> Result<Summary, SensorError> {
 
 /// The running pipeline as the main thread sees it.
 struct Sensor {
-    capture: Capture,
+    capture: Live,
     crew: Crew,
     writer: Writer,
     /// Ends when this is dropped.
@@ -208,7 +208,7 @@ impl Sensor {
         let captured = Captured {
             interface: self.capture.interface().name.clone(),
             driver: self.capture.interface().driver.clone(),
-            mode: self.capture.mode().map_or_else(|| "none".into(), |mode| mode.to_string()),
+            mode: self.capture.mode(),
             zero_copy: self.capture.zero_copy(),
             started_ns: self.started_ns,
         };
@@ -246,7 +246,7 @@ impl Sensor {
         let seen: u64 = counts.fates.iter().sum();
         let verdict = if seen == 0 {
             format!(
-                "the program has seen no frame at all. Is {} the right port, and does the mirror or tap feed it? \
+                "no frame at all was seen. Is {} the right port, and does the mirror or tap feed it? \
                  ip -s link show {} counts what the driver receives",
                 interface.name, interface.name
             )
@@ -264,17 +264,19 @@ impl Sensor {
     fn finish(mut self, ended: Result<(), SensorError>) -> Result<Summary, SensorError> {
         self.service.stopping();
         let seconds = self.started.elapsed().as_secs_f64();
-        self.capture.detach();
+        self.capture.stop();
         drop(self.upkeep.take());
         self.crew.drain(DRAIN_DEADLINE);
         self.show_metrics();
-        let headline = format!("{seconds:.1} s on {}", self.capture.describe());
+        let (seen_by, describe) = (self.capture.seen_by(), self.capture.describe());
+        let headline = format!("{seconds:.1} s on {describe}");
         let counts = self.capture.counts().unwrap_or_default();
         let workers = self.crew.totals();
         // The capture's descriptors close here; what they counted was read above.
         drop(self.capture);
         let writer = store_rest(self.writer, &self.signals)?;
-        let summary = Summary { headline, seconds, kernel: Some(kernel_side(&counts)), workers, writer: Some(writer) };
+        let summary =
+            Summary { headline, seconds, kernel: Some(kernel_side(seen_by, &counts)), workers, writer: Some(writer) };
         if !summary.exact() {
             error!(
                 "the sums below do not hold: frames or records went missing uncounted; this is a defect, please report it"
@@ -309,7 +311,7 @@ fn store_rest(writer: Writer, signals: &Receiver<i32>) -> Result<WriterSide, Sen
     }
 }
 
-fn kernel_side(counts: &CaptureCounts) -> KernelSide {
+fn kernel_side(seen_by: &'static str, counts: &CaptureCounts) -> KernelSide {
     let passed = Fate::ALL.iter().filter(|fate| fate.is_pass());
     let mut dropped = Vec::new();
     // `dropped` counts frames without a buffer and frames too long for one; an empty fill ring is a reason, not a sum.
@@ -321,6 +323,7 @@ fn kernel_side(counts: &CaptureCounts) -> KernelSide {
         dropped.push(("rx_ring_full", counts.sockets.ring_full));
     }
     KernelSide {
+        seen_by,
         redirected: counts.fates[Fate::Redirected as usize],
         passed: passed.map(|fate| (fate.label(), counts.fates[*fate as usize])).filter(|(_, n)| *n > 0).collect(),
         dropped,
@@ -328,7 +331,7 @@ fn kernel_side(counts: &CaptureCounts) -> KernelSide {
 }
 
 fn lost_before_workers(counts: &CaptureCounts) -> String {
-    let side = kernel_side(counts);
+    let side = kernel_side("", counts);
     let all: Vec<String> = side.passed.iter().chain(&side.dropped).map(|(label, n)| format!("{label} {n}")).collect();
     if all.is_empty() { "they wait in the rings".into() } else { all.join(", ") }
 }

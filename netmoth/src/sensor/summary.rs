@@ -13,6 +13,8 @@ pub type Labelled = Vec<(&'static str, u64)>;
 /// The frames' side before user space: the XDP program's fates and the kernel's drops, summed over queues and sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelSide {
+    /// Who counted them first, and so the name of the sum: `frames seen by XDP`.
+    pub seen_by: &'static str,
     /// Frames that the program redirected to a socket.
     pub redirected: u64,
     /// Frames that it passed on to the host, by reason.
@@ -92,7 +94,7 @@ impl Summary {
         let mut sums = Vec::new();
         if let Some(kernel) = &self.kernel {
             sums.push(Balance {
-                whole: ("frames seen by XDP", kernel.seen()),
+                whole: (kernel.seen_by, kernel.seen()),
                 parts: vec![("passed", total(&kernel.passed)), ("redirected", kernel.redirected)],
             });
             sums.push(Balance {
@@ -183,7 +185,9 @@ impl Display for Summary {
         for sum in self.balances() {
             writeln!(f, "  {}", Line(&sum))?;
             match sum.whole.0 {
-                "frames seen by XDP" => reasons(f, "passed", self.kernel.as_ref().map_or(&[], |k| &k.passed))?,
+                seen_by if seen_by.starts_with("frames seen") => {
+                    reasons(f, "passed", self.kernel.as_ref().map_or(&[], |k| &k.passed))?
+                }
                 "redirected" => reasons(f, "dropped", self.kernel.as_ref().map_or(&[], |k| &k.dropped))?,
                 "received" => reasons(f, "not tracked", &self.workers.not_tracked_reasons().collect::<Vec<_>>())?,
                 _ => {
@@ -279,6 +283,7 @@ mod tests {
             headline: "10.0 s on eth0".into(),
             seconds: 10.0,
             kernel: Some(KernelSide {
+                seen_by: "frames seen by XDP",
                 redirected: 1_234_570,
                 passed: vec![("no_socket", 5)],
                 dropped: vec![("rx_ring_full", 3)],

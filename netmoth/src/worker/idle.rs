@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::capture::XskSource;
+use crate::capture::Source;
 use crate::time::Instant;
 
 /// Empty polls before a worker that does not let frames gather sleeps in the kernel: about 20 µs of looking again, so
@@ -63,7 +63,7 @@ impl Idle {
 
     /// No frame came until `now`: waits, or not. Returns what time it is.
     #[inline]
-    pub fn wait(&mut self, source: &mut XskSource, now: Instant) -> Instant {
+    pub fn wait(&mut self, source: &mut Source, now: Instant) -> Instant {
         self.empty = self.empty.saturating_add(1);
         if self.coalesce.is_zero() {
             if self.empty < SPINS {

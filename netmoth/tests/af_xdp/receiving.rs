@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use netmoth::capture::{AttachPreference, Capture, CaptureConfig, CaptureCounts, Frame, XskSource};
+use netmoth::capture::{Capture, CaptureConfig, CaptureCounts, Frame, XskSource};
 use netmoth_shared::fate::Fate;
 
 use crate::support::command::{SHORT, until};
@@ -14,19 +14,7 @@ pub(crate) const RING: u32 = 256;
 
 /// The configuration that most tests start from.
 pub(crate) fn config(workers: usize) -> CaptureConfig {
-    CaptureConfig {
-        interface: "tap0".into(),
-        queues: Vec::new(),
-        workers,
-        snapshot_length: 65_536,
-        zero_copy: false,
-        promiscuous: false,
-        exclusive: false,
-        xdp_mode: AttachPreference::Auto,
-        busy_poll_us: 0,
-        frame_size: None,
-        ring_size: RING,
-    }
+    CaptureConfig { workers, zero_copy: false, promiscuous: false, ring_size: RING, ..CaptureConfig::new("tap0") }
 }
 
 /// A frame as a worker saw it.

@@ -59,7 +59,7 @@ fn quiet(hub: &Hub) -> Metrics {
 /// Every frame and record has exactly one fate (§10), as the metrics alone tell it.
 fn assert_balanced(page: &Metrics) {
     let sum = |name: &str| page.sum(name, &[]);
-    let redirected = page.sum("netmoth_xdp_frames_total", &[("fate", "redirected")]);
+    let redirected = page.sum("netmoth_seen_frames_total", &[("fate", "redirected")]);
     assert_eq!(redirected, sum("netmoth_received_frames_total") + sum("netmoth_kernel_dropped_frames_total"));
     let tracked = sum("netmoth_tracked_frames_total") + sum("netmoth_not_tracked_frames_total");
     assert_eq!(sum("netmoth_received_frames_total"), tracked);
@@ -71,7 +71,7 @@ fn assert_balanced(page: &Metrics) {
 /// Each metric against the sum of the summary that it stands for; those marked were moved by the traffic.
 fn assert_same_sums(page: &Metrics, outcome: &Outcome) {
     for (metric, sum, moved) in [
-        ("netmoth_xdp_frames_total", "frames_seen", true),
+        ("netmoth_seen_frames_total", "frames_seen", true),
         ("netmoth_kernel_dropped_frames_total", "kernel_drops", false),
         ("netmoth_received_frames_total", "received", true),
         ("netmoth_received_bytes_total", "bytes", true),
@@ -127,7 +127,10 @@ fn the_page_agrees_with_the_summary_and_with_the_records() {
     assert_same_sums(&page, &outcome);
 
     for queue in ["0", "1"] {
-        assert!(page.sum("netmoth_xdp_frames_total", &[("queue", queue), ("fate", "redirected")]) > 0, "queue {queue}");
+        assert!(
+            page.sum("netmoth_seen_frames_total", &[("queue", queue), ("fate", "redirected")]) > 0,
+            "queue {queue}"
+        );
         assert!(page.sum("netmoth_received_frames_total", &[("worker", queue)]) > 0, "worker {queue}");
     }
     assert_eq!(

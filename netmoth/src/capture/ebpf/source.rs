@@ -6,10 +6,10 @@ use std::sync::Arc;
 use xdpilone::RingRx;
 
 use super::handback::Giver;
-use super::poll::PollSet;
 use super::queue::FillSide;
 use super::umem::{FrameToken, UmemArea};
-use super::{BATCH, Frame};
+use crate::capture::poll::PollSet;
+use crate::capture::{BATCH, Frame};
 
 /// An owner of a shared queue sleeps no longer than this: the others' frames come back through it, and 1 ms of two
 /// million frames a second is half a receive ring.

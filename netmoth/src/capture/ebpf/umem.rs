@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use log::debug;
 
-use super::CaptureError;
+use crate::capture::CaptureError;
 
 /// The right to hand one frame of a UMEM to the kernel. It moves, and can't be copied: giving a frame back twice does
 /// not compile.

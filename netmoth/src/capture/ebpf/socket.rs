@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use xdpilone::{DeviceQueue, Errno, IfInfo, Socket, SocketConfig, Umem, User};
 
-use super::CaptureError;
-use super::interface::Interface;
+use crate::capture::{CaptureError, Interface};
 
 /// Options of a socket that the configuration decides.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +41,7 @@ pub struct SocketStatistics {
 
 impl SocketStatistics {
     /// Adds another socket's counts.
-    pub(super) fn add(&mut self, other: Self) {
+    pub(in crate::capture) fn add(&mut self, other: Self) {
         self.dropped += other.dropped;
         self.ring_full += other.ring_full;
         self.fill_ring_empty += other.fill_ring_empty;
@@ -139,7 +138,7 @@ fn busy_poll(fd: RawFd, interface: &Interface, options: &SocketOptions) -> Resul
     let wanted = [
         ("SO_PREFER_BUSY_POLL", libc::SO_PREFER_BUSY_POLL, 1),
         ("SO_BUSY_POLL", libc::SO_BUSY_POLL, options.busy_poll_us as libc::c_int),
-        ("SO_BUSY_POLL_BUDGET", libc::SO_BUSY_POLL_BUDGET, super::BATCH as libc::c_int),
+        ("SO_BUSY_POLL_BUDGET", libc::SO_BUSY_POLL_BUDGET, crate::capture::BATCH as libc::c_int),
     ];
     for (option, number, value) in wanted {
         let fail = |cause: io::Error| {

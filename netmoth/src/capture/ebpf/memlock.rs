@@ -2,7 +2,7 @@
 
 use tuning::limits::{self, Capability};
 
-use super::CaptureError;
+use crate::capture::CaptureError;
 
 /// Refuses what the kernel would refuse later with a bare ENOBUFS. Where the limits can't be read, the kernel has the word.
 pub(super) fn check(needed: u64) -> Result<(), CaptureError> {

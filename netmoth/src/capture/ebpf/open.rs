@@ -7,71 +7,24 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver as ChannelReceiver;
 use log::{debug, warn};
-use netmoth_shared::fate::Fate;
 use xdpilone::{Umem, UmemConfig, User};
 
 use super::handback::{self, Giver};
-use super::link::{self, LinkWatch};
 use super::program::{AttachPreference, ProgramError, XdpMode, XdpProgram, attached_program};
-use super::promiscuous::Promiscuous;
 use super::queue::FillSide;
-use super::socket::{self, SocketOptions, SocketStatistics};
+use super::socket::{self, SocketOptions};
 use super::source::{Receiver, WayBack, XskSource};
 use super::umem::UmemArea;
-use super::{CaptureError, Interface, LinkEvent, PlannedSocket, memlock, plan};
-
-/// What the configuration says about capture.
-#[derive(Clone, Debug)]
-pub struct CaptureConfig {
-    /// Interface to capture on.
-    pub interface: String,
-    /// Receive queues to capture; all where empty.
-    pub queues: Vec<u32>,
-    /// Workers at most.
-    pub workers: usize,
-    /// Bytes of a frame that the parser may see.
-    pub snapshot_length: u32,
-    /// Ask for zero-copy.
-    pub zero_copy: bool,
-    /// Take frames that are not addressed to the interface.
-    pub promiscuous: bool,
-    /// Take an interface that the host uses.
-    pub exclusive: bool,
-    /// Native or generic XDP.
-    pub xdp_mode: AttachPreference,
-    /// Microseconds of busy polling; 0 for none.
-    pub busy_poll_us: u32,
-    /// Bytes of a UMEM frame, 2048 or 4096; by the MTU where `None`.
-    pub frame_size: Option<u32>,
-    /// Descriptors of a receive ring; the fill ring has twice as many.
-    pub ring_size: u32,
-}
+use super::{PlannedSocket, memlock, plan};
+use crate::capture::link::{self, LinkWatch};
+use crate::capture::promiscuous::Promiscuous;
+use crate::capture::{CaptureConfig, CaptureCounts, CaptureError, Interface, LinkEvent, QueueCounts};
 
 /// The kernel puts this much room before a frame (XDP_PACKET_HEADROOM, linux/bpf.h).
 const HEADROOM: u32 = 256;
 
 /// Ethernet header and two VLAN tags: what a frame has beyond the MTU.
 const LINK_HEADERS: u32 = 14 + 8;
-
-/// Counts of the kernel's side, for the sums of the conservation law.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CaptureCounts {
-    /// Frames by fate in the XDP program, summed over queues; indexed by [`Fate`].
-    pub fates: [u64; Fate::COUNT],
-    /// What the kernel dropped after a redirect, summed over sockets.
-    pub sockets: SocketStatistics,
-}
-
-/// The same counts of one receive queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueCounts {
-    /// Its number; `None` for all queues beyond those that the interface had at the start.
-    pub queue: Option<u32>,
-    /// Frames by fate in the XDP program; indexed by [`Fate`].
-    pub fates: [u64; Fate::COUNT],
-    /// What the kernel dropped after a redirect, summed over the queue's sockets.
-    pub sockets: SocketStatistics,
-}
 
 /// The kernel's side of capture, held by the main thread while workers own the sources.
 pub struct Capture {
@@ -104,7 +57,7 @@ impl Capture {
         if let Some(other) = attached_program(&interface.name)? {
             return Err(ProgramError::Occupied { interface: interface.name, other: Some(other) }.into());
         }
-        let hash_key = std::array::from_fn(|_| random());
+        let hash_key = std::array::from_fn(|_| crate::capture::random());
         let mut program = XdpProgram::load(interface.queues, sockets.len() as u32, hash_key)?;
         memlock::check(frame_memory(config, interface.mtu, per_queue, queues.len()))?;
         let mut setup = Setup { interface: &interface, config, frame_size, users: Vec::new(), receivers: Vec::new() };
@@ -180,12 +133,7 @@ impl Capture {
     /// # Errors
     /// Where the maps can't be read.
     pub fn counts(&self) -> Result<CaptureCounts, CaptureError> {
-        let mut counts = CaptureCounts::default();
-        for row in self.queue_counts()? {
-            counts.fates.iter_mut().zip(row.fates).for_each(|(sum, n)| *sum += n);
-            counts.sockets.add(row.sockets);
-        }
-        Ok(counts)
+        Ok(CaptureCounts::sum(&self.queue_counts()?))
     }
 
     /// The same by receive queue. The last row is that of all queues beyond.
@@ -301,12 +249,6 @@ fn frame_size(interface: &Interface, config: &CaptureConfig) -> u32 {
         );
     }
     size
-}
-
-/// 64 random bits: the standard library's per-process random state, which the system's generator seeds.
-pub(crate) fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish()
 }
 
 fn sources(workers: usize, receivers: Vec<(usize, Receiver)>, config: &CaptureConfig) -> Vec<XskSource> {

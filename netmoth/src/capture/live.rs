@@ -1,0 +1,132 @@
+//! Capture by the strategy that the configuration asks for: one face for the sensor and its workers, whatever is behind it.
+
+use crossbeam_channel::Receiver;
+
+use super::{
+    Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, QueueCounts, Strategy, XskSource,
+};
+
+/// What one worker polls.
+pub enum Source {
+    /// Receive rings of AF_XDP sockets.
+    Xsk(XskSource),
+}
+
+impl Source {
+    /// Receives up to [`BATCH`](super::BATCH) frames, shows them to `handle`, and gives their memory back to the kernel.
+    /// Returns how many; 0 where nothing waits.
+    #[inline]
+    pub fn poll(&mut self, handle: impl FnOnce(&[Frame<'_>])) -> usize {
+        match self {
+            Self::Xsk(source) => source.poll(handle),
+        }
+    }
+
+    /// Sleeps until a frame arrives, for at most `timeout_ms`. Returns whether one has.
+    pub fn wait(&mut self, timeout_ms: u32) -> bool {
+        match self {
+            Self::Xsk(source) => source.wait(timeout_ms),
+        }
+    }
+}
+
+/// The kernel's side of capture, held by the main thread while workers own the sources.
+pub enum Live {
+    /// XDP takes the frames.
+    Tap(Capture),
+}
+
+impl Live {
+    /// Sets everything up; nothing is captured before [`start`](Self::start). Returns one source per worker.
+    ///
+    /// # Errors
+    /// See [`CaptureError`]: each message names the cause and the remedy.
+    pub fn open(config: &CaptureConfig) -> Result<(Self, Vec<Source>), CaptureError> {
+        match config.strategy {
+            Strategy::Ebpf | Strategy::Auto | Strategy::AfPacket | Strategy::Pcap => {
+                let (capture, sources) = Capture::open(config)?;
+                Ok((Self::Tap(capture), sources.into_iter().map(Source::Xsk).collect()))
+            }
+        }
+    }
+
+    /// Frames come from now on.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the last step.
+    pub fn start(&mut self) -> Result<(), CaptureError> {
+        match self {
+            Self::Tap(capture) => capture.attach().map(|_| ()),
+        }
+    }
+
+    /// Starts the link watch; events arrive within a second.
+    ///
+    /// # Errors
+    /// Where netlink is not to be had.
+    pub fn watch_link(&mut self) -> Result<Receiver<LinkEvent>, CaptureError> {
+        match self {
+            Self::Tap(capture) => capture.watch_link(),
+        }
+    }
+
+    /// Ends capture: afterwards what the rings hold is all that will come.
+    pub fn stop(&mut self) {
+        match self {
+            Self::Tap(capture) => capture.detach(),
+        }
+    }
+
+    /// The interface as it was at start.
+    pub fn interface(&self) -> &Interface {
+        match self {
+            Self::Tap(capture) => capture.interface(),
+        }
+    }
+
+    /// What is captured and how, in a few words: `eth0 (i40e, native XDP, zero-copy), 4 queues, 4 workers`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Tap(capture) => capture.describe(),
+        }
+    }
+
+    /// Who counts the frames first, as the sums name it: `frames seen by XDP`.
+    pub fn seen_by(&self) -> &'static str {
+        match self {
+            Self::Tap(_) => "frames seen by XDP",
+        }
+    }
+
+    /// In one word for the metrics how frames are taken; `none` before [`start`](Self::start).
+    pub fn mode(&self) -> String {
+        match self {
+            Self::Tap(capture) => capture.mode().map_or_else(|| "none".into(), |mode| mode.to_string()),
+        }
+    }
+
+    /// Whether frames come without a copy.
+    pub fn zero_copy(&self) -> bool {
+        match self {
+            Self::Tap(capture) => capture.zero_copy(),
+        }
+    }
+
+    /// What the kernel has counted so far, by queue.
+    ///
+    /// # Errors
+    /// Where the counters can't be read.
+    pub fn queue_counts(&self) -> Result<Vec<QueueCounts>, CaptureError> {
+        match self {
+            Self::Tap(capture) => capture.queue_counts(),
+        }
+    }
+
+    /// The same, summed.
+    ///
+    /// # Errors
+    /// Where the counters can't be read.
+    pub fn counts(&self) -> Result<CaptureCounts, CaptureError> {
+        Ok(CaptureCounts::sum(&self.queue_counts()?))
+    }
+}
