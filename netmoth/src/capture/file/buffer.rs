@@ -13,7 +13,7 @@ pub(super) const PIECE: usize = 256 << 10;
 const LARGEST_SPARE: usize = 1 << 20;
 
 pub(super) struct Buffer {
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + Send>,
     bytes: Vec<u8>,
     /// First byte that is not consumed.
     from: usize,
@@ -24,7 +24,7 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    pub(super) fn new(reader: Box<dyn Read>) -> Self {
+    pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
         Self { reader, bytes: vec![0; PIECE], from: 0, to: 0, before: 0 }
     }
 

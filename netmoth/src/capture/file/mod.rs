@@ -115,7 +115,7 @@ impl CaptureFile {
     ///
     /// # Errors
     /// As [`CaptureFile::open`].
-    pub fn from_reader(name: String, reader: Box<dyn Read>) -> Result<Self, FileError> {
+    pub fn from_reader(name: String, reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
         let mut buffer = Buffer::new(reader);
         if buffer.fill(2).is_ok_and(|full| full) && buffer.bytes().starts_with(&GZIP) {
             buffer = Buffer::new(Box::new(MultiGzDecoder::new(buffer.into_reader())));
