@@ -1,8 +1,8 @@
 //! Several workers for one capture, which take turns at reading it.
 //!
-//! A stretch is a buffer with the bytes of some hundred packets, read once and copied nowhere: all workers look at it at the
-//! same time, each at the packets that are listed for it, and who is done last gives it back to be read into again. There are
-//! few of them, so that they stay in the processor's cache.
+//! A stretch is what one read of the file brings, dealt: the headers of each worker's packets side by side. All workers look at
+//! it at the same time, each at its own, and who is done last gives it back to be filled again. There are few of them, so
+//! that they stay in the processor's cache.
 //!
 //! Nobody only reads: a worker that finds the [`Desk`] free, and little read ahead, takes it and deals one stretch to all
 //! before it goes on with its own packets. So as many cores are busy as there are workers.
@@ -70,7 +70,7 @@ impl Crew {
         let count = usize::from(config.workers);
         // The stretches are counted, so these stay short, and who deals never waits here.
         let (orders, taken): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded()).unzip();
-        let shared = Arc::new(Shared::new(Desk::new(count)));
+        let shared = Arc::new(Shared::new(Desk::new(count, config.flow.verify_checksums)));
         let mut workers = Vec::with_capacity(count);
         for (number, taken) in taken.into_iter().enumerate() {
             let (output, counters) = outputs.add(writer);

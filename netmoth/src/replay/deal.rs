@@ -38,18 +38,17 @@ impl Dealer {
         Self { secret: std::array::from_fn(|_| random()), workers, pieces: Pieces::default() }
     }
 
-    /// The number of the worker: 0 .. workers.
+    /// The number of the worker, 0 .. workers; and whether the frame surely carries one packet, in one piece.
     #[inline]
-    pub(super) fn worker(&mut self, packet: &CapturedPacket<'_>, now: Instant) -> usize {
+    pub(super) fn worker(&mut self, packet: &CapturedPacket<'_>, now: Instant) -> (usize, bool) {
         let plain = match packet.link {
             Some(LinkType::Ethernet) => plain_flow(packet.data),
             _ => None,
         };
-        let worker = match plain {
-            Some(flow) => self.pick(&flow),
-            None => self.by_parsing(packet, now),
-        };
-        worker as usize
+        match plain {
+            Some(flow) => (self.pick(&flow) as usize, true),
+            None => (self.by_parsing(packet, now) as usize, false),
+        }
     }
 
     /// A product is the same in both directions: unlike the program's hash, which needs the ends in an order, this takes a
@@ -254,7 +253,7 @@ mod tests {
 
     fn worker(dealer: &mut Dealer, link: LinkType, data: &[u8]) -> usize {
         let packet = CapturedPacket { link: Some(link), data, wire_len: data.len() as u32, wall_ns: 0 };
-        dealer.worker(&packet, NOW)
+        dealer.worker(&packet, NOW).0
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use crossbeam_channel::Sender;
 
 use super::Order;
-use crate::capture::file::{CaptureFile, FileError};
+use crate::capture::file::{CaptureFile, CapturedPacket, FileError};
 use crate::replay::deal::Dealer;
 use crate::time::{Instant, ReplayClock};
 use crate::wire::LinkType;
@@ -19,27 +19,47 @@ fn stretches(workers: usize) -> usize {
     (AHEAD + 2) * workers + 1
 }
 
-/// A packet of a stretch.
+/// Bytes that are kept of a frame that surely carries one packet: its headers, and more than anything looks at behind them.
+const HEADERS: usize = 128;
+
+/// A packet that was dealt.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) start: u32,
+pub(super) struct Card {
+    /// Its bytes are those from the end of the one before it to here.
     pub(super) end: u32,
     pub(super) wire_len: u32,
     pub(super) link: Option<LinkType>,
     pub(super) at: Instant,
 }
 
+/// The packets of one worker, their bytes side by side: they come from another core's cache as fast as that can be.
+#[derive(Default)]
+pub(super) struct Hand {
+    pub(super) cards: Vec<Card>,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Hand {
+    fn take(&mut self, packet: &CapturedPacket<'_>, bytes: &[u8], at: Instant) {
+        self.bytes.extend_from_slice(bytes);
+        let end = self.bytes.len() as u32;
+        self.cards.push(Card { end, wire_len: packet.wire_len, link: packet.link, at });
+    }
+}
+
 /// A stretch of the file with the packets of each worker.
 pub(super) struct Stretch {
-    pub(super) bytes: Vec<u8>,
-    pub(super) hands: Vec<Vec<Place>>,
+    pub(super) hands: Vec<Hand>,
 }
 
 impl Stretch {
     /// Lets go of a stretch. Gives it back, without packets, where nobody else looks at it.
     fn emptied(stretch: Arc<Self>) -> Option<Self> {
         let mut stretch = Arc::into_inner(stretch)?;
-        stretch.hands.iter_mut().for_each(Vec::clear);
+        for hand in &mut stretch.hands {
+            hand.cards.clear();
+            hand.bytes.clear();
+        }
         Some(stretch)
     }
 }
@@ -67,7 +87,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(desk: Desk) -> Self {
         let count = desk.workers;
-        let empty = || Stretch { bytes: Vec::new(), hands: vec![Vec::new(); count] };
+        let empty = || Stretch { hands: (0..count).map(|_| Hand::default()).collect() };
         let spares = (0..stretches(count)).map(|_| empty()).collect();
         Self {
             desk: Mutex::new(desk),
@@ -135,6 +155,8 @@ impl Shared {
 /// What only one may have at a time: the file, and the order of its packets.
 pub(super) struct Desk {
     workers: usize,
+    /// Payloads are wanted, too.
+    whole: bool,
     dealer: Dealer,
     clock: ReplayClock,
     file: Option<(CaptureFile, Sender<Result<(), FileError>>)>,
@@ -142,30 +164,25 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new(workers: usize, whole: bool) -> Self {
         let dealer = Dealer::new(workers as u32);
-        Self { workers, dealer, clock: ReplayClock::default(), file: None, packets: 0 }
+        Self { workers, whole, dealer, clock: ReplayClock::default(), file: None, packets: 0 }
     }
 
     /// Deals the next packets of the file. Gives the stretch back where there were none.
     fn one_stretch(&mut self, mut stretch: Stretch, hands: &Hands) -> Option<Stretch> {
-        let Self { dealer, clock, file, packets, .. } = self;
+        let Self { whole, dealer, clock, file, packets, .. } = self;
         let Some((reading, _)) = file else { return Some(stretch) };
         let mut dealt = false;
-        let more = reading.next_stretch(|packet, range| {
+        let more = reading.next_stretch(|packet| {
             let at = clock.at(packet.wall_ns);
-            let (start, end) = (range.start as u32, range.end as u32);
-            let place = Place { start, end, wire_len: packet.wire_len, link: packet.link, at };
-            stretch.hands[dealer.worker(packet, at)].push(place);
+            let (worker, plain) = dealer.worker(packet, at);
+            let kept = if plain && !*whole { packet.data.len().min(HEADERS) } else { packet.data.len() };
+            stretch.hands[worker].take(packet, &packet.data[..kept], at);
             dealt = true;
         });
         *packets = reading.packets();
-        let rest = if dealt {
-            stretch.bytes = reading.take_bytes(std::mem::take(&mut stretch.bytes));
-            hand_out(stretch, hands)
-        } else {
-            Some(stretch)
-        };
+        let rest = if dealt { hand_out(stretch, hands) } else { Some(stretch) };
         let ended = match more {
             Ok(true) => return rest,
             Ok(false) => Ok(()),
@@ -183,7 +200,7 @@ impl Desk {
 fn hand_out(stretch: Stretch, hands: &Hands) -> Option<Stretch> {
     let stretch = Arc::new(stretch);
     for (number, orders) in hands.0.iter().enumerate() {
-        if !stretch.hands[number].is_empty() {
+        if !stretch.hands[number].cards.is_empty() {
             // A worker that is gone has said why.
             orders.send(Order::Take(Arc::clone(&stretch))).ok();
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use super::Order;
-use super::desk::{Hands, Shared, Stretch};
+use super::desk::{Hand, Hands, Shared, Stretch};
 use crate::capture::BATCH;
 use crate::replay::ReplayError;
 use crate::replay::output::Output;
@@ -57,16 +57,14 @@ impl<W: Write> Worker<W> {
     }
 
     fn take(&mut self, stretch: Arc<Stretch>) -> Result<(), ReplayError> {
-        let bytes = stretch.bytes.as_slice();
-        for places in stretch.hands[self.number].chunks(BATCH) {
-            let arrivals = places.iter().map(|place| Arrival {
-                link: place.link,
-                data: bytes.get(place.start as usize..place.end as usize).unwrap_or(&[]),
-                wire_len: place.wire_len,
-                at: place.at,
+        let Hand { cards, bytes } = &stretch.hands[self.number];
+        let mut start = 0;
+        for cards in cards.chunks(BATCH) {
+            let arrivals = cards.iter().map(|card| {
+                let data = bytes.get(start..card.end as usize).unwrap_or(&[]);
+                start = card.end as usize;
+                Arrival { link: card.link, data, wire_len: card.wire_len, at: card.at }
             });
-            // They may have been read on another core.
-            self.engine.touch(arrivals.clone().map(|frame| frame.data));
             self.engine.process(arrivals, &mut self.output);
         }
         self.shared.done_with(stretch);
