@@ -9,6 +9,7 @@
 //! 4. [`choose`](choose::choose) puts the three together: which socket of a queue takes this frame.
 //! 5. [`plain`] does 1 and 4 again for a verifier that grants less.
 //! 6. [`fate`] names what can become of a frame; the program counts each frame under exactly one.
+//! 7. [`mirror`] is what the programs at traffic control and the sensor agree on.
 
 #![no_std]
 
@@ -16,6 +17,7 @@ pub mod choose;
 pub mod fate;
 pub mod fragment;
 pub mod hash;
+pub mod mirror;
 pub mod plain;
 pub mod walk;
 

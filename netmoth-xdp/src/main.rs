@@ -7,6 +7,7 @@
 #![no_main]
 
 mod frame;
+mod mirror;
 
 use aya_ebpf::bindings::xdp_action::{XDP_PASS, XDP_REDIRECT};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
