@@ -2,8 +2,11 @@
 
 use crossbeam_channel::Receiver;
 
+use log::info;
+
 use super::{
-    Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, QueueCounts, Strategy, XskSource,
+    Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, Mirror, MirrorCounts, Mode,
+    QueueCounts, Strategy, XskSource,
 };
 
 /// What one worker polls.
@@ -34,6 +37,8 @@ impl Source {
 pub enum Live {
     /// XDP takes the frames.
     Tap(Capture),
+    /// Clones of the frames are taken.
+    Mirror(Mirror),
 }
 
 impl Live {
@@ -44,8 +49,17 @@ impl Live {
     pub fn open(config: &CaptureConfig) -> Result<(Self, Vec<Source>), CaptureError> {
         match config.strategy {
             Strategy::Ebpf | Strategy::Auto | Strategy::AfPacket | Strategy::Pcap => {
-                let (capture, sources) = Capture::open(config)?;
-                Ok((Self::Tap(capture), sources.into_iter().map(Source::Xsk).collect()))
+                let (live, sources) = match mode(config)? {
+                    Mode::Mirror => {
+                        let (mirror, sources) = Mirror::open(config, None)?;
+                        (Self::Mirror(mirror), sources)
+                    }
+                    Mode::Tap | Mode::Auto => {
+                        let (capture, sources) = Capture::open(config)?;
+                        (Self::Tap(capture), sources)
+                    }
+                };
+                Ok((live, sources.into_iter().map(Source::Xsk).collect()))
             }
         }
     }
@@ -57,6 +71,7 @@ impl Live {
     pub fn start(&mut self) -> Result<(), CaptureError> {
         match self {
             Self::Tap(capture) => capture.attach().map(|_| ()),
+            Self::Mirror(mirror) => mirror.start(),
         }
     }
 
@@ -67,6 +82,7 @@ impl Live {
     pub fn watch_link(&mut self) -> Result<Receiver<LinkEvent>, CaptureError> {
         match self {
             Self::Tap(capture) => capture.watch_link(),
+            Self::Mirror(mirror) => mirror.watch_link(),
         }
     }
 
@@ -74,6 +90,7 @@ impl Live {
     pub fn stop(&mut self) {
         match self {
             Self::Tap(capture) => capture.detach(),
+            Self::Mirror(mirror) => mirror.stop(),
         }
     }
 
@@ -81,6 +98,7 @@ impl Live {
     pub fn interface(&self) -> &Interface {
         match self {
             Self::Tap(capture) => capture.interface(),
+            Self::Mirror(mirror) => mirror.interface(),
         }
     }
 
@@ -88,13 +106,14 @@ impl Live {
     pub fn describe(&self) -> String {
         match self {
             Self::Tap(capture) => capture.describe(),
+            Self::Mirror(mirror) => mirror.describe(),
         }
     }
 
     /// Who counts the frames first, as the sums name it: `frames seen by XDP`.
     pub fn seen_by(&self) -> &'static str {
         match self {
-            Self::Tap(_) => "frames seen by XDP",
+            Self::Tap(_) | Self::Mirror(_) => "frames seen by XDP",
         }
     }
 
@@ -102,6 +121,7 @@ impl Live {
     pub fn mode(&self) -> String {
         match self {
             Self::Tap(capture) => capture.mode().map_or_else(|| "none".into(), |mode| mode.to_string()),
+            Self::Mirror(_) => "mirror".into(),
         }
     }
 
@@ -109,6 +129,7 @@ impl Live {
     pub fn zero_copy(&self) -> bool {
         match self {
             Self::Tap(capture) => capture.zero_copy(),
+            Self::Mirror(_) => false,
         }
     }
 
@@ -119,6 +140,7 @@ impl Live {
     pub fn queue_counts(&self) -> Result<Vec<QueueCounts>, CaptureError> {
         match self {
             Self::Tap(capture) => capture.queue_counts(),
+            Self::Mirror(mirror) => mirror.queue_counts(),
         }
     }
 
@@ -129,4 +151,38 @@ impl Live {
     pub fn counts(&self) -> Result<CaptureCounts, CaptureError> {
         Ok(CaptureCounts::sum(&self.queue_counts()?))
     }
+
+    /// What was counted before XDP saw the frames; `None` where nothing stands before it.
+    ///
+    /// # Errors
+    /// Where the counters can't be read.
+    pub fn mirror_counts(&self) -> Result<Option<MirrorCounts>, CaptureError> {
+        match self {
+            Self::Tap(_) => Ok(None),
+            Self::Mirror(mirror) => mirror.mirror_counts().map(Some),
+        }
+    }
+}
+
+/// What `mode:` comes to on this interface: never [`Mode::Auto`].
+fn mode(config: &CaptureConfig) -> Result<Mode, CaptureError> {
+    if config.mode != Mode::Auto {
+        return Ok(config.mode);
+    }
+    let interface = Interface::find(&config.interface)?;
+    let name = &interface.name;
+    Ok(match interface.use_by_host() {
+        Some(uses) if config.exclusive => {
+            info!("{name} {uses}; exclusive: true takes its frames from this host");
+            Mode::Tap
+        }
+        Some(uses) => {
+            info!("{name} {uses}: its frames are mirrored (mode: auto), and this host keeps them");
+            Mode::Mirror
+        }
+        None => {
+            info!("this host does not use {name}: its frames are taken (mode: auto)");
+            Mode::Tap
+        }
+    })
 }

@@ -7,6 +7,7 @@
 //! XDP program. [`file`](mod@file) reads capture files. What they share: [`interface`], what the kernel says of the device;
 //! `link`, what becomes of it while we look; `promiscuous`; [`CaptureCounts`], what the kernel has counted.
 
+mod above;
 mod config;
 mod counts;
 pub mod ebpf;
@@ -15,6 +16,7 @@ pub mod file;
 pub mod interface;
 mod link;
 mod live;
+pub mod mirror;
 mod netlink;
 mod poll;
 mod promiscuous;
@@ -29,6 +31,7 @@ pub use error::CaptureError;
 pub use interface::Interface;
 pub use link::LinkEvent;
 pub use live::{Live, Source};
+pub use mirror::{Hook, Mirror, MirrorCounts};
 
 /// Frames that are taken and worked on together.
 pub const BATCH: usize = 64;

@@ -25,6 +25,7 @@ fn good() -> Facts {
         running: true,
         addresses: Vec::new(),
         default_route: false,
+        above: Vec::new(),
     };
     let link = Link {
         index: 3,

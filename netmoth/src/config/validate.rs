@@ -2,7 +2,7 @@
 
 use super::lines::line_of;
 use super::{Config, Problem};
-use crate::capture::{Mode, Strategy};
+use crate::capture::Strategy;
 
 /// Seconds in a week: the longest timeout that the flow table's clock tells apart.
 const WEEK: u64 = 7 * 24 * 3600;
@@ -23,7 +23,6 @@ pub(super) fn problems(config: &Config, text: &str) -> Vec<Problem> {
 
 fn features(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
     check(config.strategy == Strategy::Ebpf, "strategy", "this strategy is not built yet; set strategy: ebpf");
-    check(config.mode != Mode::Mirror, "mode", "this mode is not built yet; set mode: tap");
     let filtered = !config.bpf.trim().is_empty();
     check(
         !filtered,

@@ -4,6 +4,7 @@
 //! workers empty their rings and end their connections; then the writer stores what they sent; then the sums.
 
 mod crew;
+mod mirror;
 mod signals;
 mod status;
 mod summary;
@@ -23,6 +24,7 @@ use crate::sink::{StoreError, Upkeep, UpkeepConfig, Writer, WriterConfig};
 
 use crew::Crew;
 
+pub use mirror::MirrorSide;
 pub use summary::{KernelSide, Labelled, Summary, WriterSide, grouped};
 
 /// How long the writer may take to store the last records: with the workers' drain it stays below the ten seconds that
@@ -212,7 +214,8 @@ impl Sensor {
             zero_copy: self.capture.zero_copy(),
             started_ns: self.started_ns,
         };
-        Ok(Snapshot { captured, queues: self.capture.queue_counts()?, workers, writer, store_up, spool_bytes })
+        let (queues, mirror) = (self.capture.queue_counts()?, self.capture.mirror_counts()?);
+        Ok(Snapshot { captured, mirror, queues, workers, writer, store_up, spool_bytes })
     }
 
     /// Puts all counters on the page, where there is one. They are read here and not when somebody asks: so it costs the
@@ -271,12 +274,14 @@ impl Sensor {
         let (seen_by, describe) = (self.capture.seen_by(), self.capture.describe());
         let headline = format!("{seconds:.1} s on {describe}");
         let counts = self.capture.counts().unwrap_or_default();
+        let mirror = self.capture.mirror_counts().unwrap_or_default();
+        let mirror = mirror.as_ref().map(MirrorSide::from);
         let workers = self.crew.totals();
         // The capture's descriptors close here; what they counted was read above.
         drop(self.capture);
         let writer = store_rest(self.writer, &self.signals)?;
-        let summary =
-            Summary { headline, seconds, kernel: Some(kernel_side(seen_by, &counts)), workers, writer: Some(writer) };
+        let kernel = Some(KernelSide { mirror, ..kernel_side(seen_by, &counts) });
+        let summary = Summary { headline, seconds, kernel, workers, writer: Some(writer) };
         if !summary.exact() {
             error!(
                 "the sums below do not hold: frames or records went missing uncounted; this is a defect, please report it"
@@ -323,6 +328,7 @@ fn kernel_side(seen_by: &'static str, counts: &CaptureCounts) -> KernelSide {
         dropped.push(("rx_ring_full", counts.sockets.ring_full));
     }
     KernelSide {
+        mirror: None,
         seen_by,
         redirected: counts.fates[Fate::Redirected as usize],
         passed: passed.map(|fate| (fate.label(), counts.fates[*fate as usize])).filter(|(_, n)| *n > 0).collect(),

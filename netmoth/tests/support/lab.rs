@@ -307,10 +307,15 @@ impl Wire {
         self.names.command("tap", program)
     }
 
+    /// A command that will run where `out0` is.
+    pub(crate) fn at_out(&self, program: &str) -> Command {
+        self.names.command("out", program)
+    }
+
     /// Runs a shell script where `out0` is.
     #[track_caller]
-    pub(crate) fn script_out(&self, text: &str) {
-        script(&self.names.name("out"), text);
+    pub(crate) fn script_out(&self, text: &str) -> String {
+        script(&self.names.name("out"), text).stdout
     }
 
     /// Runs a shell script where `tap0` is.

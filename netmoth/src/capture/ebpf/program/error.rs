@@ -123,7 +123,7 @@ impl ProgramError {
         )
     }
 
-    pub(super) fn map(map: &'static str, error: MapError) -> Self {
+    pub(in crate::capture) fn map(map: &'static str, error: MapError) -> Self {
         let reason = match &error {
             MapError::OutOfBounds { index, max_entries } => {
                 format!("its index is {index}, and the program was loaded for {max_entries}")
@@ -139,7 +139,7 @@ impl ProgramError {
         Self::Map { map, reason }
     }
 
-    pub(super) fn from_load(error: EbpfError) -> Self {
+    pub(in crate::capture) fn from_load(error: EbpfError) -> Self {
         match error {
             EbpfError::MapError(MapError::CreateError { io_error, .. }) => Self::from_errno(io_error, None),
             EbpfError::MapError(MapError::SyscallError(failed)) => Self::from_errno(failed.io_error, None),
@@ -148,7 +148,7 @@ impl ProgramError {
         }
     }
 
-    pub(super) fn from_program(error: AyaProgramError) -> Self {
+    pub(in crate::capture) fn from_program(error: AyaProgramError) -> Self {
         match error {
             AyaProgramError::LoadError { io_error, verifier_log } => {
                 Self::from_errno(io_error, Some(tail(&verifier_log.to_string(), 12)))
