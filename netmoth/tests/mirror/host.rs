@@ -28,6 +28,11 @@ impl Lab {
              ip route add default via {PEER}"
         ));
         wire.script_out(&format!("ip address add {PEER}/24 dev out0"));
+        // Neighbours are known, so that only programs talk.
+        let (host, peer) = ("cat /sys/class/net/tap0/address", "cat /sys/class/net/out0/address");
+        let (host, peer) = (wire.script_tap(host), wire.script_out(peer));
+        wire.script_tap(&format!("ip neighbour replace {PEER} lladdr {} dev tap0 nud permanent", peer.trim()));
+        wire.script_out(&format!("ip neighbour replace {HOST} lladdr {} dev out0 nud permanent", host.trim()));
         Self { wire }
     }
 
@@ -86,12 +91,14 @@ impl Lab {
         ours.map(|line| line.split(':').next().unwrap().to_owned()).collect()
     }
 
-    /// A counter of the host's own stack (/proc/net/snmp), in segments: what it was cut from is no matter to it.
+    /// TCP segments that the stacks of both have sent (/proc/net/snmp), whatever buffers they left in.
     pub(crate) fn tcp_segments(&self) -> u64 {
-        let text = self.script("grep '^Tcp:' /proc/net/snmp");
-        let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-        let of = |name: &str| values[names.iter().position(|n| *n == name).unwrap()].parse::<u64>().unwrap();
-        of("InSegs") + of("OutSegs")
+        let ask = "grep '^Tcp:' /proc/net/snmp";
+        let of = |text: String| {
+            let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+            values[names.iter().position(|name| *name == "OutSegs").unwrap()].parse::<u64>().unwrap()
+        };
+        of(self.wire.script_tap(ask)) + of(self.wire.script_out(ask))
     }
 }

@@ -2,6 +2,7 @@
 //! veths in network namespaces, as root, with iperf3, ping, tc and ip.
 
 mod host;
+mod packet_socket;
 
 mod clsact_stands_in;
 mod every_frame_is_seen_both_ways;

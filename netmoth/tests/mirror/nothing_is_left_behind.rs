@@ -5,20 +5,6 @@ use crate::support::command::{SHORT, until};
 use crate::support::sensor::{Sensor, Settings};
 use crate::support::{alone, root};
 
-/// The state without the pair, which a killed run leaves.
-fn without_pair(state: &str) -> String {
-    let mut lines = Vec::new();
-    let mut ours = false;
-    for line in state.lines() {
-        // What `ip -d link` says of one interface begins with its number, or here, where that line is cut, with its address.
-        ours = line.contains("netmoth-") || ours && line.starts_with(' ') && !line.contains("link/");
-        if !ours {
-            lines.push(line);
-        }
-    }
-    lines.join("\n")
-}
-
 #[test]
 fn sigterm_leaves_the_interface_as_it_was() {
     if !root() {
