@@ -7,12 +7,21 @@ use aya::programs::{SchedClassifier, TcAttachType};
 use crate::support::command::{SHORT, run};
 use crate::support::lab::Wire;
 use crate::support::netns;
-use crate::support::sensor::NETMOTH;
+use crate::support::sensor::{NETMOTH, Outcome};
 
 /// The host's address.
 pub(crate) const HOST: &str = "10.79.0.1";
 /// The peer's.
 pub(crate) const PEER: &str = "10.79.0.2";
+
+/// Asserts that every frame at the interface, and every clone of one, has exactly one fate, and all that comes behind.
+#[track_caller]
+pub(crate) fn assert_sums(outcome: &Outcome) {
+    let sum = |name| outcome.sum(name);
+    assert_eq!(sum("mirror_seen"), sum("mirror_passed") + sum("mirrored"), "{outcome:?}");
+    assert_eq!(sum("mirrored"), sum("mirror_drops") + sum("frames_seen"), "{outcome:?}");
+    outcome.assert_sums();
+}
 
 /// The two of them. Offloads are as they are on a veth by default, on: frames travel in buffers of up to 64 KiB, with VLAN
 /// tags beside the frame and checksums unfinished.

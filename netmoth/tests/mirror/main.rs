@@ -8,6 +8,7 @@ mod clsact_stands_in;
 mod every_frame_is_seen_both_ways;
 mod nothing_is_left_behind;
 mod sessions_go_on;
+mod what_it_costs;
 mod what_it_refuses;
 
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]

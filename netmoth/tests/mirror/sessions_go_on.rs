@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::host::{HOST, Lab, PEER};
+use crate::host::{HOST, Lab, PEER, assert_sums};
 use crate::support::command::{Running, SHORT, run, until};
 use crate::support::compare::{number, word};
 use crate::support::netns;
@@ -85,10 +85,7 @@ fn a_session_and_a_transfer_over_the_only_interface_go_on_while_the_sensor_start
     });
     eprintln!("longest answer without the sensor {:?}, from its start to its end {:?}", longest[0], longest[1]);
     assert!(longest[1] < STALL, "the session stalled for {:?} (without the sensor: {:?})", longest[1], longest[0]);
-    outcome.assert_sums();
-    let sum = |name| outcome.sum(name);
-    assert_eq!(sum("mirror_seen"), sum("mirror_passed") + sum("mirrored"), "{outcome:?}");
-    assert_eq!(sum("mirrored"), sum("mirror_drops") + sum("frames_seen"), "{outcome:?}");
+    assert_sums(&outcome);
     let records = outcome.records();
     let session = records.iter().find(|r| [number(r, "src_port"), number(r, "dst_port")].contains(&22)).unwrap();
     assert!(number(session, "src_packets") > 0 && number(session, "dst_packets") > 0, "{session}");

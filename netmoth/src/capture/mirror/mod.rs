@@ -22,7 +22,7 @@ use super::promiscuous::Promiscuous;
 use super::{
     Capture, CaptureConfig, CaptureCounts, CaptureError, Interface, LinkEvent, QueueCounts, XskSource, interface,
 };
-use pair::{Lost, Pair};
+use pair::{Pair, Traffic};
 pub use program::Hook;
 use program::MirrorProgram;
 
@@ -156,9 +156,12 @@ impl Mirror {
 
     /// Clones that were made, and those that were seen or dropped behind.
     fn arrivals(&self) -> Result<(u64, u64), CaptureError> {
-        let seen: u64 = CaptureCounts::sum(&self.tap.queue_counts()?).fates.iter().sum();
-        let counts = self.mirror_counts()?;
+        let (counts, seen) = (self.mirror_counts()?, self.seen_by_xdp()?);
         Ok((counts.mirrored(), seen + counts.dropped().iter().map(|(_, n)| n).sum::<u64>()))
+    }
+
+    fn seen_by_xdp(&self) -> Result<u64, CaptureError> {
+        Ok(CaptureCounts::sum(&self.tap.queue_counts()?).fates.iter().sum())
     }
 
     /// The host's interface as it was at start.
@@ -190,8 +193,10 @@ impl Mirror {
     /// # Errors
     /// Where the counters can't be read.
     pub fn mirror_counts(&self) -> Result<MirrorCounts, CaptureError> {
-        let Lost { refused, no_memory } = self.pair.lost()?;
-        Ok(MirrorCounts { counts: self.program.counts()?, refused, no_memory })
+        let Traffic { refused, arrived } = self.pair.traffic()?;
+        // Read after what arrived: while frames come, there are more of them.
+        let seen = self.seen_by_xdp()?;
+        Ok(MirrorCounts { counts: self.program.counts()?, refused, no_memory: arrived.saturating_sub(seen) })
     }
 }
 

@@ -10,7 +10,7 @@ use log::{info, warn};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 
 use super::link;
-use crate::capture::interface::{links, name_of};
+use crate::capture::interface::{attribute, links, name_of};
 use crate::capture::{CaptureError, Interface, program};
 
 /// What a veth with XDP in native mode takes of an IP packet (veth_xdp_set in drivers/net/veth.c), rounded down.
@@ -38,13 +38,13 @@ pub(super) struct End {
     pub(super) index: u32,
 }
 
-/// Frames that got lost between the two ends.
+/// What the pair's driver has counted, in frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lost {
+pub(super) struct Traffic {
     /// The far end's ring was full, or the frame longer than what the far end takes.
     pub(super) refused: u64,
-    /// No memory for the copy that XDP needs.
-    pub(super) no_memory: u64,
+    /// Taken out of the ring by the far end, which shows each to XDP unless it has no memory for the copy that XDP needs.
+    pub(super) arrived: u64,
 }
 
 impl Pair {
@@ -95,18 +95,17 @@ impl Pair {
         Ok(())
     }
 
-    /// What got lost between the ends so far.
-    pub(super) fn lost(&self) -> Result<Lost, CaptureError> {
+    /// What the driver has counted so far.
+    pub(super) fn traffic(&self) -> Result<Traffic, CaptureError> {
         let near = links()?.into_iter().find(|link| link.header.index == self.near.index);
         let stats = near.as_ref().and_then(|link| {
-            link.attributes.iter().find_map(|a| if let LinkAttribute::Stats64(stats) = a { Some(*stats) } else { None })
+            attribute(link, |a| if let LinkAttribute::Stats64(stats) = a { Some(*stats) } else { None })
         });
-        let far =
-            tuning::statistics::read(&self.far.name).map_err(|error| CaptureError::netlink(io::Error::other(error)))?;
-        // `rx_queue_0_drops`: veth_convert_skb_to_xdp_buff had no memory.
-        let copies = far.iter().filter(|(name, _)| name.starts_with("rx_queue_") && name.ends_with("_drops"));
-        let copies = copies.filter(|(name, _)| !name.ends_with("_xdp_drops"));
-        Ok(Lost { refused: stats.map_or(0, |stats| stats.tx_dropped), no_memory: copies.map(|(_, n)| n).sum() })
+        let far = tuning::statistics::read(&self.far.name);
+        let far = far.map_err(|error| CaptureError::netlink(io::Error::other(error)))?;
+        // veth_xdp_rcv in drivers/net/veth.c; there is one queue.
+        let arrived = far.get("rx_queue_0_xdp_packets").copied().unwrap_or(0);
+        Ok(Traffic { refused: stats.map_or(0, |stats| stats.tx_dropped), arrived })
     }
 }
 
