@@ -44,7 +44,7 @@ fn throughput_with_and_without() {
         ("TCP into the host, at 1 Gbit/s", &["-R", "-b", "1G"]),
     ] {
         let mut rates = [vec![], vec![]];
-        let (mut seen, mut lost) = (0, 0);
+        let (mut seen, mut passed, mut in_pair, mut in_rings) = (0, 0, 0, 0);
         for _ in 0..ROUNDS {
             rates[0].push(transfer(&lab, more));
             let folder = tempfile::tempdir().unwrap();
@@ -53,11 +53,14 @@ fn throughput_with_and_without() {
             let outcome = sensor.stop();
             assert_sums(&outcome);
             seen += outcome.sum("mirror_seen");
-            lost += outcome.sum("mirror_passed") + outcome.sum("mirror_drops") + outcome.sum("kernel_drops");
+            passed += outcome.sum("mirror_passed");
+            in_pair += outcome.sum("mirror_drops");
+            in_rings += outcome.sum("kernel_drops");
         }
         let [without, with] = rates.map(median);
         eprintln!(
-            "{what}: {:.2} Gbit/s without, {:.2} with: ratio {:.2}; {lost} of {seen} frames lost",
+            "{what}: {:.2} Gbit/s without, {:.2} with: ratio {:.2}; of {seen} frames {passed} not cloned, {in_pair} lost \
+             in the pair, {in_rings} at full rings",
             without / 1e9,
             with / 1e9,
             with / without
