@@ -33,7 +33,7 @@ fn master(link: &LinkMessage) -> Option<u32> {
 }
 
 /// VLANs, macvlans and so on that stand upon interface `index`, and those upon them.
-fn upon<'a>(index: u32, links: &'a [LinkMessage], depth: u32) -> Vec<(u32, &'a str)> {
+fn upon(index: u32, links: &[LinkMessage], depth: u32) -> Vec<(u32, &str)> {
     let mut found = Vec::new();
     for link in links.iter().filter(|link| lower(link) == Some(index)) {
         found.extend(name_of(link).map(|name| (link.header.index, name)));

@@ -34,6 +34,7 @@ impl Source {
 }
 
 /// The kernel's side of capture, held by the main thread while workers own the sources.
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Live {
     /// XDP takes the frames.
     Tap(Capture),

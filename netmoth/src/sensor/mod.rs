@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use log::{debug, error, info, warn};
 use netmoth_shared::fate::Fate;
+use netmoth_shared::mirror::Count;
 
 use crate::capture::{CaptureConfig, CaptureCounts, CaptureError, LinkEvent, Live};
 use crate::flow::{FlowConfig, FlowError};
@@ -82,6 +83,12 @@ pub enum SensorError {
     /// The interface went away.
     #[error("interface {0} was removed while capturing; plug it in again (or create it) and start Netmoth anew")]
     Removed(String),
+    /// The private pair went away.
+    #[error(
+        "the private veth pair of {0} was removed while capturing, and with it all that the mirror showed; start Netmoth anew, and \
+         have whatever manages this host's interfaces leave those named netmoth-* alone"
+    )]
+    PairRemoved(String),
     /// A worker ended by itself.
     #[error("worker {0} ended before it was told to; this is a defect, please report the lines above")]
     WorkerEnded(usize),
@@ -234,6 +241,7 @@ impl Sensor {
             Some(LinkEvent::Down) => warn!("interface {name} is down or lost its carrier; waiting for it to come back"),
             Some(LinkEvent::Up) => info!("interface {name} is up again, capture goes on"),
             Some(LinkEvent::Removed) => return Err(SensorError::Removed(name.clone())),
+            Some(LinkEvent::PairRemoved) => return Err(SensorError::PairRemoved(name.clone())),
             None => debug!("the link watch has ended"),
         }
         Ok(())
@@ -247,7 +255,15 @@ impl Sensor {
         let interface = self.capture.interface();
         let counts = self.capture.counts().unwrap_or_default();
         let seen: u64 = counts.fates.iter().sum();
-        let verdict = if seen == 0 {
+        let mirror = self.capture.mirror_counts().ok().flatten().unwrap_or_default();
+        let at_interface = mirror.of(Count::Ingress) + mirror.of(Count::Egress);
+        let verdict = if at_interface > 0 && seen == 0 {
+            let counts = MirrorSide::from(&mirror);
+            format!(
+                "the mirror has seen {at_interface} frames, but no clone arrived: {}",
+                listed(&[counts.passed, counts.dropped])
+            )
+        } else if seen == 0 {
             format!(
                 "no frame at all was seen. Is {} the right port, and does the mirror or tap feed it? \
                  ip -s link show {} counts what the driver receives",
@@ -338,6 +354,10 @@ fn kernel_side(seen_by: &'static str, counts: &CaptureCounts) -> KernelSide {
 
 fn lost_before_workers(counts: &CaptureCounts) -> String {
     let side = kernel_side("", counts);
-    let all: Vec<String> = side.passed.iter().chain(&side.dropped).map(|(label, n)| format!("{label} {n}")).collect();
-    if all.is_empty() { "they wait in the rings".into() } else { all.join(", ") }
+    listed(&[side.passed, side.dropped])
+}
+
+fn listed(reasons: &[Labelled]) -> String {
+    let all: Vec<String> = reasons.iter().flatten().map(|(label, n)| format!("{label} {n}")).collect();
+    if all.is_empty() { "they are on their way".into() } else { all.join(", ") }
 }

@@ -43,10 +43,8 @@ fn a_bulk_transfer_is_counted_segment_by_segment_with_offloads_on() {
     let sensor = Sensor::start(lab.netmoth(), folder.path(), &patient());
     let before = lab.tcp_segments();
     for way in ["--client", "-R"] {
-        let peer = Running::start(lab.wire.at_out("iperf3").args(["-s", "-1", "-p", "5201", "--forceflush"]));
-        until("iperf3 listens", SHORT, || {
-            lab.wire.script_out("ss -Hltn 'sport = :5201'").contains(":5201").then_some(())
-        });
+        let peer = Running::start(lab.on_peer("iperf3").args(["-s", "-1", "-p", "5201", "--forceflush"]));
+        until("iperf3 listens", SHORT, || lab.wire.ask_out("ss -Hltn 'sport = :5201'").contains(":5201").then_some(()));
         let mut iperf = lab.on_host("iperf3");
         iperf.args(["-c", PEER, "-p", "5201", "-n", "20M", "-b", "200M"]);
         if way == "-R" {
@@ -57,7 +55,7 @@ fn a_bulk_transfer_is_counted_segment_by_segment_with_offloads_on() {
     }
     until("the connections are closed at both ends", SHORT, || {
         let ask = "ss -Htan | grep -v LISTEN | grep -v TIME-WAIT || true";
-        (lab.script(ask) + &lab.wire.script_out(ask)).trim().is_empty().then_some(())
+        (lab.script(ask) + &lab.wire.ask_out(ask)).trim().is_empty().then_some(())
     });
     let segments = lab.tcp_segments() - before;
     let buffers: u64 = ["rx", "tx"]
@@ -84,7 +82,7 @@ fn a_bulk_transfer_is_counted_segment_by_segment_with_offloads_on() {
 fn send(lab: &Lab, from: &str, virtio: bool, frames: &[Vec<u8>]) {
     let (namespace, index) = match from {
         HOST => ("tap", lab.script("cat /sys/class/net/tap0/ifindex")),
-        _ => ("out", lab.wire.script_out("cat /sys/class/net/out0/ifindex")),
+        _ => ("out", lab.wire.ask_out("cat /sys/class/net/out0/ifindex")),
     };
     let index = index.trim().parse().unwrap();
     std::thread::scope(|scope| {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use aya::programs::{SchedClassifier, TcAttachType};
 
-use crate::support::command::{SHORT, run};
+use crate::support::command::{SHORT, command, run};
 use crate::support::lab::Wire;
 use crate::support::netns;
 use crate::support::sensor::{NETMOTH, Outcome};
@@ -39,7 +39,7 @@ impl Lab {
         wire.script_out(&format!("ip address add {PEER}/24 dev out0"));
         // Neighbours are known, so that only programs talk.
         let (host, peer) = ("cat /sys/class/net/tap0/address", "cat /sys/class/net/out0/address");
-        let (host, peer) = (wire.script_tap(host), wire.script_out(peer));
+        let (host, peer) = (wire.script_tap(host), wire.ask_out(peer));
         wire.script_tap(&format!("ip neighbour replace {PEER} lladdr {} dev tap0 nud permanent", peer.trim()));
         wire.script_out(&format!("ip neighbour replace {HOST} lladdr {} dev out0 nud permanent", host.trim()));
         Self { wire }
@@ -48,6 +48,13 @@ impl Lab {
     /// A command that runs on the host.
     pub(crate) fn on_host(&self, program: &str) -> Command {
         self.wire.at_tap(program)
+    }
+
+    /// A command that runs on the peer.
+    pub(crate) fn on_peer(&self, program: &str) -> Command {
+        let mut command = command("nsenter");
+        command.arg(format!("--net={}", self.wire.file("out"))).arg(program);
+        command
     }
 
     /// The sensor's command, on the host.
@@ -108,6 +115,6 @@ impl Lab {
             let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
             values[names.iter().position(|name| *name == "OutSegs").unwrap()].parse::<u64>().unwrap()
         };
-        of(self.wire.script_tap(ask)) + of(self.wire.script_out(ask))
+        of(self.wire.script_tap(ask)) + of(self.wire.ask_out(ask))
     }
 }

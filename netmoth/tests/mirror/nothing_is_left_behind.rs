@@ -71,3 +71,34 @@ fn the_pair_of_an_interface_that_is_gone_is_removed_by_the_next_start_on_another
     assert!(second.len() == 2 && second.iter().all(|index| !first.contains(index)), "{first:?}, then {second:?}");
     sensor.stop().assert_sums();
 }
+
+#[test]
+fn a_pair_that_somebody_removes_ends_the_run_with_the_reason() {
+    if !root() {
+        return;
+    }
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::new();
+    let sensor = Sensor::start(lab.netmoth(), folder.path(), &Settings::workers(1));
+    lab.script("ip link del $(ip -br link | grep -o '^netmoth-[^p@]*' | head -1)");
+    let said = sensor.failed();
+    assert!(said.contains("private veth pair of tap0 was removed"), "{said}");
+    assert_eq!(lab.tcx_programs(), 0);
+    lab.ping(PEER, &["-c", "3"]);
+}
+
+#[test]
+fn an_interface_that_is_removed_ends_the_run_and_takes_the_pair_along() {
+    if !root() {
+        return;
+    }
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::new();
+    let sensor = Sensor::start(lab.netmoth(), folder.path(), &Settings::workers(1));
+    lab.script("ip link del tap0");
+    let said = sensor.failed();
+    assert!(said.contains("interface tap0 was removed"), "{said}");
+    assert_eq!(lab.pair(), Vec::<String>::new());
+}

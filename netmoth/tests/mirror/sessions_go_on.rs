@@ -48,8 +48,8 @@ fn echo(listener: &TcpListener) {
 /// An iperf3 transfer from the host to the peer.
 #[track_caller]
 fn transfer(lab: &Lab) {
-    let peer = Running::start(lab.wire.at_out("iperf3").args(["-s", "-1", "-p", "5201"]));
-    until("iperf3 listens", SHORT, || lab.wire.script_out("ss -Hltn 'sport = :5201'").contains(":5201").then_some(()));
+    let peer = Running::start(lab.on_peer("iperf3").args(["-s", "-1", "-p", "5201"]));
+    until("iperf3 listens", SHORT, || lab.wire.ask_out("ss -Hltn 'sport = :5201'").contains(":5201").then_some(()));
     run(lab.on_host("iperf3").args(["-c", PEER, "-p", "5201", "-n", "100M"]), SHORT).expect_success();
     peer.wait(SHORT).expect_success();
 }

@@ -13,8 +13,8 @@ const ROUNDS: usize = 5;
 /// Received bits per second of a transfer of two seconds.
 #[track_caller]
 fn transfer(lab: &Lab, more: &[&str]) -> f64 {
-    let peer = Running::start(lab.wire.at_out("iperf3").args(["-s", "-1", "-p", "5201"]));
-    until("iperf3 listens", SHORT, || lab.wire.script_out("ss -Hltn 'sport = :5201'").contains(":5201").then_some(()));
+    let peer = Running::start(lab.on_peer("iperf3").args(["-s", "-1", "-p", "5201"]));
+    until("iperf3 listens", SHORT, || lab.wire.ask_out("ss -Hltn 'sport = :5201'").contains(":5201").then_some(()));
     let mut iperf = lab.on_host("iperf3");
     let ended = run(iperf.args(["-J", "-c", PEER, "-p", "5201", "-t", "2"]).args(more), SHORT).expect_success();
     peer.wait(SHORT).expect_success();

@@ -307,14 +307,15 @@ impl Wire {
         self.names.command("tap", program)
     }
 
-    /// A command that will run where `out0` is.
-    pub(crate) fn at_out(&self, program: &str) -> Command {
-        self.names.command("out", program)
-    }
-
     /// Runs a shell script where `out0` is.
     #[track_caller]
-    pub(crate) fn script_out(&self, text: &str) -> String {
+    pub(crate) fn script_out(&self, text: &str) {
+        self.ask_out(text);
+    }
+
+    /// The same for what the script prints.
+    #[track_caller]
+    pub(crate) fn ask_out(&self, text: &str) -> String {
         script(&self.names.name("out"), text).stdout
     }
 

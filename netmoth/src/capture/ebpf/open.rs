@@ -103,7 +103,7 @@ impl Capture {
     /// # Errors
     /// Where netlink is not to be had.
     pub fn watch_link(&mut self) -> Result<ChannelReceiver<LinkEvent>, CaptureError> {
-        let (watch, events) = link::watch(self.interface.index, self.interface.running)?;
+        let (watch, events) = link::watch(self.interface.index, self.interface.running, None)?;
         self.watch = Some(watch);
         Ok(events)
     }

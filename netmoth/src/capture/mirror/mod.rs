@@ -122,12 +122,13 @@ impl Mirror {
         Ok(())
     }
 
-    /// Starts the link watch on the host's interface; events arrive within a second.
+    /// Starts the link watch on the host's interface and on the pair; events arrive within a second.
     ///
     /// # Errors
     /// Where netlink is not to be had.
     pub fn watch_link(&mut self) -> Result<Receiver<LinkEvent>, CaptureError> {
-        let (watch, events) = super::link::watch(self.interface.index, self.interface.running)?;
+        let pair = Some(self.pair.near.index);
+        let (watch, events) = super::link::watch(self.interface.index, self.interface.running, pair)?;
         self.watch = Some(watch);
         Ok(events)
     }
