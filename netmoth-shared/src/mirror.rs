@@ -3,6 +3,8 @@
 //! Their sums: `ingress + egress = not matched + not cloned + queue full + mirrored`, all in frames.
 
 use crate::walk::Bytes;
+#[cfg(doc)]
+use crate::{STAGE_FILTER, STAGE_MATCHED, STAGE_UNMATCHED};
 
 /// The program at ingress.
 pub const INGRESS: &str = "netmoth_ingress";
@@ -17,17 +19,8 @@ pub const UNMATCHED: &str = "netmoth_unmirrored";
 pub const MIRROR_SETTINGS_MAP: &str = "MIRROR_SETTINGS";
 /// Per-CPU array of `u64`, indexed by [`Count`].
 pub const MIRROR_COUNTS_MAP: &str = "MIRROR_COUNTS";
-/// Program array of the stages below.
+/// Program array of the [stages](crate::STAGES).
 pub const MIRROR_STAGES_MAP: &str = "MIRROR_STAGES";
-
-/// The filter: goes on to one of the next two.
-pub const STAGE_FILTER: u32 = 0;
-/// What the filter takes.
-pub const STAGE_MATCHED: u32 = 1;
-/// What it doesn't.
-pub const STAGE_UNMATCHED: u32 = 2;
-/// How many there are.
-pub const STAGES: u32 = 3;
 
 /// What the sensor tells the programs once, before they are attached.
 #[repr(C)]

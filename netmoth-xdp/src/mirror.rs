@@ -8,8 +8,9 @@ use aya_ebpf::helpers::generated::{bpf_clone_redirect, bpf_skb_load_bytes};
 use aya_ebpf::macros::{classifier, map};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray};
 use aya_ebpf::programs::TcContext;
-use netmoth_shared::mirror::{Count, MirrorSettings, STAGE_FILTER, STAGES, fate, frames};
+use netmoth_shared::mirror::{Count, MirrorSettings, fate, frames};
 use netmoth_shared::walk::Bytes;
+use netmoth_shared::{STAGE_FILTER, STAGES};
 
 /// TCX_NEXT of linux/bpf.h.
 const NEXT: i32 = -1;

@@ -6,6 +6,7 @@ use super::ProgramError;
 use super::interface::Interface;
 use super::program::AttachedProgram;
 use crate::cause::Cause;
+use crate::filter::FilterError;
 
 /// Why capture could not start.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +76,8 @@ pub enum CaptureError {
          mode: tap (which takes the frames from the host)"
     )]
     MirrorQueues { name: String },
-    #[error("capture filters are not built yet for mode: mirror on {name}; remove bpf:, or set mode: tap")]
-    MirrorFilter { name: String },
+    #[error("bpf: {0}; man pcap-filter describes the language")]
+    Filter(#[from] FilterError),
     #[error(
         "{name} is mirrored already: its private pair {pair} has the XDP program {program}. Stop the other sensor; if there \
          is none: ip link del {pair}"

@@ -3,6 +3,7 @@
 use super::lines::line_of;
 use super::{Config, Problem};
 use crate::capture::Strategy;
+use crate::filter::Filter;
 
 /// Seconds in a week: the longest timeout that the flow table's clock tells apart.
 const WEEK: u64 = 7 * 24 * 3600;
@@ -23,12 +24,9 @@ pub(super) fn problems(config: &Config, text: &str) -> Vec<Problem> {
 
 fn features(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
     check(config.strategy == Strategy::Ebpf, "strategy", "this strategy is not built yet; set strategy: ebpf");
-    let filtered = !config.bpf.trim().is_empty();
-    check(
-        !filtered,
-        "bpf",
-        "capture filters are not built yet, and ignoring one would record what you did not ask for; remove it",
-    );
+    if let Err(error) = Filter::of(&config.bpf) {
+        check(false, "bpf", &format!("{error}; man pcap-filter describes the language"));
+    }
     check(
         config.store.is_none() || config.postgres.is_none(),
         "store",

@@ -26,7 +26,7 @@ fn snapshot() -> Snapshot {
     };
     let sockets = SocketStatistics { dropped: 3, ring_full: 4, fill_ring_empty: 2, invalid_descriptors: 0 };
     let queue = |queue, fates| QueueCounts { queue, fates, sockets: SocketStatistics::default() };
-    let first = QueueCounts { sockets, ..queue(Some(0), [100, 0, 5]) };
+    let first = QueueCounts { sockets, ..queue(Some(0), [100, 0, 5, 0]) };
     // More than a floating-point number can tell from its neighbours.
     let mut busy = WorkerTotals { frames: 60, bytes: (1 << 60) + 1, tracked: 58, ..WorkerTotals::default() };
     busy.busy_ns = 1_500_000_000;
@@ -34,7 +34,7 @@ fn snapshot() -> Snapshot {
     busy.emitted[EndReason::Fin as usize] = 7;
     let idle = WorkerTotals { flows_open: 11, ..WorkerTotals::default() };
     let writer = WriterCounters::default().report();
-    let queues = vec![first, queue(Some(1), [0, 0, 0]), queue(None, [0, 9, 0])];
+    let queues = vec![first, queue(Some(1), [0, 0, 0, 0]), queue(None, [0, 9, 0, 0])];
     let mirror = Some(MirrorCounts { counts: [70, 35, 102, 0, 1, 2], refused: 8, no_memory: 0 });
     Snapshot { captured, mirror, queues, workers: vec![busy, idle], writer, store_up: false, spool_bytes: 12 }
 }

@@ -5,6 +5,7 @@
 
 mod attached;
 mod error;
+mod filtered;
 
 use std::os::fd::AsRawFd;
 
@@ -17,6 +18,8 @@ use netmoth_shared::hash::HashKey;
 use netmoth_shared::{
     FATES_MAP, PROGRAM, PROGRAM_COPIED, QUEUES_MAP, QueueSockets, SETTINGS_MAP, SOCKETS_MAP, Settings,
 };
+
+pub(in crate::capture) use filtered::Stages;
 
 pub use attached::{AttachedProgram, attached_program};
 pub use error::ProgramError;
@@ -77,11 +80,14 @@ pub struct XdpProgram {
     ebpf: Ebpf,
     /// Which of the two programs of the object.
     name: &'static str,
+    settings: Array<MapData, SettingsRow>,
     sockets: XskMap<MapData>,
     queues: Array<MapData, QueueRow>,
     fates: PerCpuArray<MapData, u64>,
     queue_count: u32,
     link: Option<XdpLinkId>,
+    /// Filled where there is a filter; the programs in it stay as long as it is open.
+    stages: Option<Stages>,
 }
 
 impl std::fmt::Debug for XdpProgram {
@@ -109,10 +115,20 @@ impl XdpProgram {
         let (sockets, fates) = (take(&mut ebpf, SOCKETS_MAP)?, take(&mut ebpf, FATES_MAP)?);
         let queue_rows = take(&mut ebpf, QUEUES_MAP)?;
         let mut settings: Array<MapData, SettingsRow> = take(&mut ebpf, SETTINGS_MAP)?;
-        let row = SettingsRow(Settings { key: HashKey::expand(hash_key), queues, reserved: 0 });
+        let row = SettingsRow(Settings { key: HashKey::expand(hash_key), queues, filtered: 0 });
         settings.set(0, row, 0).map_err(|source| ProgramError::map(SETTINGS_MAP, source))?;
         let name = load_either(&mut ebpf)?;
-        Ok(Self { ebpf, name, sockets, queues: queue_rows, fates, queue_count: queues, link: None })
+        Ok(Self {
+            ebpf,
+            name,
+            settings,
+            sockets,
+            queues: queue_rows,
+            fates,
+            queue_count: queues,
+            link: None,
+            stages: None,
+        })
     }
 
     /// Puts an AF_XDP socket with an RX ring at an index. The kernel takes it out again when the socket closes.

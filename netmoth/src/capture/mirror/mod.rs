@@ -22,6 +22,7 @@ use super::promiscuous::Promiscuous;
 use super::{
     Capture, CaptureConfig, CaptureCounts, CaptureError, Interface, LinkEvent, QueueCounts, XskSource, interface,
 };
+use crate::filter::Filter;
 use pair::{Pair, Traffic};
 pub use program::Hook;
 use program::MirrorProgram;
@@ -83,6 +84,7 @@ impl Mirror {
     pub fn open(config: &CaptureConfig, hook: Option<Hook>) -> Result<(Self, Vec<XskSource>), CaptureError> {
         let interface = Interface::find(&config.interface)?;
         suitable(&interface, config)?;
+        let filter = Filter::of(&config.filter)?;
         let pair = Pair::create(&interface)?;
         let far = CaptureConfig {
             interface: pair.far.name.clone(),
@@ -90,6 +92,8 @@ impl Mirror {
             // A veth has neither.
             zero_copy: false,
             promiscuous: false,
+            // Asked before a clone is made.
+            filter: String::new(),
             ..config.clone()
         };
         let (mut tap, sources) = Capture::open(&far)?;
@@ -98,7 +102,7 @@ impl Mirror {
         }
         // At once: by its program others see that the pair is in use. Nothing comes before there is something to clone.
         tap.attach()?;
-        let program = MirrorProgram::load(pair.near.index, pair.queued)?;
+        let program = MirrorProgram::load(pair.near.index, pair.queued, filter.as_ref())?;
         let promiscuous = config.promiscuous.then(|| Promiscuous::set(&interface)).transpose()?;
         let mirror = Self {
             interface,
@@ -211,9 +215,6 @@ fn suitable(interface: &Interface, config: &CaptureConfig) -> Result<(), Capture
     }
     if !config.queues.is_empty() {
         return Err(CaptureError::MirrorQueues { name });
-    }
-    if !config.filter.is_empty() {
-        return Err(CaptureError::MirrorFilter { name });
     }
     if !interface.running {
         return Err(CaptureError::Down { name });

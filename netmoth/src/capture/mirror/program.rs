@@ -6,11 +6,16 @@ use aya::maps::{Array, MapData, PerCpuArray};
 use aya::programs::tc::{SchedClassifierLinkId, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramError as AyaProgramError, SchedClassifier, TcAttachType};
 use aya::{Ebpf, EbpfLoader, Pod};
-use netmoth_shared::mirror::{Count, EGRESS, INGRESS, MIRROR_COUNTS_MAP, MIRROR_SETTINGS_MAP, MirrorSettings};
+use netmoth_shared::mirror::{
+    Count, EGRESS, INGRESS, MATCHED, MIRROR_COUNTS_MAP, MIRROR_SETTINGS_MAP, MIRROR_STAGES_MAP, MirrorSettings,
+    UNMATCHED,
+};
+use netmoth_shared::{STAGE_MATCHED, STAGE_UNMATCHED};
 
 use super::clsact::{self, Clsact};
-use crate::capture::ebpf::program::{object, take};
+use crate::capture::ebpf::program::{Stages, object, take};
 use crate::capture::{CaptureError, Interface, ProgramError};
+use crate::filter::{Filter, ProgramKind};
 
 // The layout as aya wants it marked; the marker can be put on our own types alone.
 #[derive(Clone, Copy)]
@@ -34,22 +39,27 @@ pub enum Hook {
 pub(super) struct MirrorProgram {
     ebpf: Ebpf,
     counts: PerCpuArray<MapData, u64>,
+    /// Where there is a filter: what stands in it stays as long as it is open.
+    _stages: Option<Stages>,
     links: Vec<(&'static str, SchedClassifierLinkId)>,
     clsact: Option<Clsact>,
 }
 
 impl MirrorProgram {
     /// Loads the programs; they will send clones out of the interface with index `into`, which has a queue of its own or not.
-    pub(super) fn load(into: u32, queued: bool) -> Result<Self, ProgramError> {
+    /// With a filter, only of frames that match.
+    pub(super) fn load(into: u32, queued: bool, filter: Option<&Filter>) -> Result<Self, ProgramError> {
         let mut ebpf = EbpfLoader::new().load(&object()?).map_err(ProgramError::from_load)?;
         let mut settings: Array<MapData, SettingsRow> = take(&mut ebpf, MIRROR_SETTINGS_MAP)?;
-        let row = MirrorSettings { ifindex: into, filtered: 0, queued: queued.into(), reserved: 0 };
+        let filtered = filter.is_some().into();
+        let row = MirrorSettings { ifindex: into, filtered, queued: queued.into(), reserved: 0 };
         settings.set(0, SettingsRow(row), 0).map_err(|source| ProgramError::map(MIRROR_SETTINGS_MAP, source))?;
         let counts = take(&mut ebpf, MIRROR_COUNTS_MAP)?;
         for name in [INGRESS, EGRESS] {
             program(&mut ebpf, name)?.load().map_err(ProgramError::from_program)?;
         }
-        Ok(Self { ebpf, counts, links: Vec::new(), clsact: None })
+        let stages = filter.map(|filter| stages(&mut ebpf, filter)).transpose()?;
+        Ok(Self { ebpf, counts, _stages: stages, links: Vec::new(), clsact: None })
     }
 
     /// Attaches them: as tcx links, and on kernels that have none as filters of clsact. `hook` insists on one of the two.
@@ -116,6 +126,18 @@ impl Drop for MirrorProgram {
     fn drop(&mut self) {
         self.detach();
     }
+}
+
+/// The filter, and the programs behind it.
+fn stages(ebpf: &mut Ebpf, filter: &Filter) -> Result<Stages, ProgramError> {
+    let stages = Stages::take(ebpf, MIRROR_STAGES_MAP)?;
+    for (stage, name) in [(STAGE_MATCHED, MATCHED), (STAGE_UNMATCHED, UNMATCHED)] {
+        let program = program(ebpf, name)?;
+        program.load().map_err(ProgramError::from_program)?;
+        stages.put(stage, program.fd().map_err(ProgramError::from_program)?)?;
+    }
+    stages.install(filter, ProgramKind::SchedCls)?;
+    Ok(stages)
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, ProgramError> {

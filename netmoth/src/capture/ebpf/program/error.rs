@@ -11,6 +11,7 @@ use aya::programs::{ProgramError as AyaProgramError, XdpError};
 
 use super::attached::interface_facts;
 use super::{AttachedProgram, OBJECT_VARIABLE, XdpMode, attached_program};
+use crate::filter::FilterError;
 
 /// What XDP in a driver leaves of a page of 4096 bytes for a frame, about: headroom and the tail of a buffer go off.
 const SINGLE_BUFFER_MTU: u32 = 3_498;
@@ -86,6 +87,9 @@ pub enum ProgramError {
 
     #[error("{queues} receive queues are more than the XDP program can count: give the number that the interface has")]
     TooManyQueues { queues: u32 },
+
+    #[error("bpf: {source}")]
+    Filter { source: FilterError },
 
     #[error("the kernel refused an entry of the XDP program's map {map}: {reason}")]
     Map { map: &'static str, reason: String },
