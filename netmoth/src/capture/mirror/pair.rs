@@ -157,11 +157,12 @@ fn names(index: u32) -> (String, String) {
     (near, far)
 }
 
-/// A number with as few digits as names have room for: an index has 31 bits.
+/// A number with as few digits as names have room for: an index has 31 bits. Capitals, so that none is taken for the far end's
+/// small `p`.
 fn base36(mut number: u32) -> String {
     let mut digits = Vec::new();
     loop {
-        digits.push(char::from_digit(number % 36, 36).unwrap_or('0'));
+        digits.push(char::from_digit(number % 36, 36).unwrap_or('0').to_ascii_uppercase());
         number /= 36;
         if number == 0 {
             return digits.into_iter().rev().collect();
@@ -182,8 +183,8 @@ fn clear(of: &Interface, near: &str, far: &str) -> Result<(), CaptureError> {
             return Err(CaptureError::PairName { name: of.name.clone(), pair: name.to_owned() });
         }
         // The far end of a running sensor has its program; the kernel takes it off when the process ends.
-        let far = if name.ends_with('p') { name.to_owned() } else { format!("{name}p") };
-        let program = program::attached_program(&far).ok().flatten();
+        let other = format!("{name}p");
+        let program = program::attached_program(if own { far } else { &other }).ok().flatten();
         match (own, program) {
             (true, Some(program)) => {
                 return Err(CaptureError::Mirrored { name: of.name.clone(), pair: near.to_owned(), program });
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn names_of_any_index_fit_and_differ() {
         assert_eq!(names(2), ("netmoth-2".into(), "netmoth-2p".into()));
-        assert_eq!(base36(36), "10");
+        assert_eq!((base36(25), base36(36)), ("P".into(), "10".into()));
         let (near, far) = names(i32::MAX as u32);
         assert!(near.len() < 16 && far.len() < 16, "{near} {far}");
         assert_eq!(u32::from_str_radix(near.strip_prefix("netmoth-").unwrap(), 36), Ok(i32::MAX as u32));

@@ -157,3 +157,61 @@ fn refused(to: &Interface, error: AyaProgramError) -> CaptureError {
     };
     CaptureError::mirror(&to.name, cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use aya::programs::{TestRun as _, TestRunOptions};
+
+    use super::*;
+    use crate::filter::ETHERNET;
+
+    /// No interface has it: each attempt to clone fails, and is counted as such.
+    const NOWHERE: u32 = i32::MAX as u32;
+    const NEXT: i32 = -1;
+
+    #[expect(clippy::print_stderr, reason = "a test has no log")]
+    fn is_root() -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux has /proc");
+        let root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
+        assert!(root || std::env::var_os("CI").is_none(), "this test needs root, and in CI it may not be skipped");
+        if !root {
+            eprintln!("skipped: this test needs root");
+        }
+        root
+    }
+
+    /// Has the kernel run both programs for a frame; returns what was counted.
+    fn run(mirror: &mut MirrorProgram) -> Vec<(Count, u64)> {
+        for name in [INGRESS, EGRESS] {
+            let options = TestRunOptions { data_in: Some(&[0; 60]), repeat: 1, ..TestRunOptions::default() };
+            let program = program(&mut mirror.ebpf, name).expect("the program is there");
+            let result = program.test_run(options).expect("the kernel runs it");
+            assert_eq!(result.return_value as i32, NEXT, "the host keeps its frame");
+        }
+        let counts = mirror.counts().expect("the map is there");
+        Count::ALL.into_iter().zip(counts).filter(|(_, n)| *n > 0).collect()
+    }
+
+    #[test]
+    fn what_has_no_clone_is_counted_and_goes_on() {
+        if !is_root() {
+            return;
+        }
+        let mut mirror = MirrorProgram::load(NOWHERE, true, None).expect("root may load it");
+        assert_eq!(run(&mut mirror), [(Count::Ingress, 1), (Count::Egress, 1), (Count::NotCloned, 2)]);
+    }
+
+    #[test]
+    fn what_the_filter_does_not_want_is_counted_and_goes_on() {
+        if !is_root() {
+            return;
+        }
+        for (expression, fate) in [("len = 60", Count::NotCloned), ("ip", Count::NotMatched)] {
+            let filter = Filter::compile(expression, ETHERNET).expect("a filter");
+            let mut mirror = MirrorProgram::load(NOWHERE, true, Some(&filter)).expect("root may load it");
+            let mut expected = vec![(Count::Ingress, 1), (Count::Egress, 1), (fate, 2)];
+            expected.sort_by_key(|(count, _)| *count as u32);
+            assert_eq!(run(&mut mirror), expected, "{expression}");
+        }
+    }
+}
