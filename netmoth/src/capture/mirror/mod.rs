@@ -103,7 +103,8 @@ impl Mirror {
         }
         // At once: by its program others see that the pair is in use. Nothing comes before there is something to clone.
         tap.attach()?;
-        let program = MirrorProgram::load(pair.near.index, pair.queued, filter.as_ref())?;
+        let mut program = MirrorProgram::load(pair.near.index, pair.queued, filter.as_ref())?;
+        program.close(&pair.far.name);
         let promiscuous = config.promiscuous.then(|| Promiscuous::set(&interface)).transpose()?;
         let mirror = Self {
             interface,

@@ -3,11 +3,11 @@
 use std::io;
 
 use aya::maps::{Array, MapData, PerCpuArray};
-use aya::programs::tc::{SchedClassifierLinkId, TcAttachOptions};
+use aya::programs::tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions, qdisc_add_clsact};
 use aya::programs::{LinkOrder, ProgramError as AyaProgramError, SchedClassifier, TcAttachType};
 use aya::{Ebpf, EbpfLoader, Pod};
 use netmoth_shared::mirror::{
-    Count, EGRESS, INGRESS, MATCHED, MIRROR_COUNTS_MAP, MIRROR_SETTINGS_MAP, MIRROR_STAGES_MAP, MirrorSettings,
+    Count, DROP, EGRESS, INGRESS, MATCHED, MIRROR_COUNTS_MAP, MIRROR_SETTINGS_MAP, MIRROR_STAGES_MAP, MirrorSettings,
     UNMATCHED,
 };
 use netmoth_shared::{STAGE_MATCHED, STAGE_UNMATCHED};
@@ -62,6 +62,29 @@ impl MirrorProgram {
         Ok(Self { ebpf, counts, _stages: stages, links: Vec::new(), clsact: None })
     }
 
+    /// Closes the far end of the pair to the host's stack: what no socket takes ends there. A filter of clsact, not a link: it
+    /// outlives this process, as the pair does, because a killed process closes its sockets before its programs.
+    pub(super) fn close(&mut self, far: &str) {
+        if let Err(cause) = self.try_close(far) {
+            log::warn!(
+                "{far} can't be closed to the host's stack ({cause}): should Netmoth be killed, broadcasts may reach it twice \
+                 for a moment. It takes CONFIG_NET_CLS_BPF and CONFIG_NET_SCH_INGRESS"
+            );
+        }
+    }
+
+    fn try_close(&mut self, far: &str) -> Result<(), AyaProgramError> {
+        qdisc_add_clsact(far)?;
+        let Some(program) = self.ebpf.program_mut(DROP) else { return Ok(()) };
+        let program: &mut SchedClassifier = program.try_into()?;
+        program.load()?;
+        let options = TcAttachOptions::Netlink(NlOptions::default());
+        let id = program.attach_with_options(far, TcAttachType::Ingress, options)?;
+        // Goes with the pair.
+        std::mem::forget(program.take_link(id)?);
+        Ok(())
+    }
+
     /// Attaches them: as tcx links, and on kernels that have none as filters of clsact. `hook` insists on one of the two.
     pub(super) fn attach(&mut self, to: &Interface, hook: Option<Hook>) -> Result<Hook, CaptureError> {
         // What a killed run left on a kernel without tcx.
@@ -91,7 +114,7 @@ impl MirrorProgram {
             let options = match hook {
                 // Before whatever else is there: it might end the frame's way.
                 Hook::Tcx => TcAttachOptions::TcxOrder(LinkOrder::first()),
-                Hook::Clsact => TcAttachOptions::Netlink(aya::programs::tc::NlOptions::default()),
+                Hook::Clsact => TcAttachOptions::Netlink(NlOptions::default()),
             };
             self.links.push((name, program.attach_with_options(&to.name, way, options)?));
         }
