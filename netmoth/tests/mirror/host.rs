@@ -107,13 +107,15 @@ impl Lab {
         ours.map(|line| line.split(':').next().unwrap().to_owned()).collect()
     }
 
-    /// TCP segments that the stacks of both have sent (/proc/net/snmp), whatever buffers they left in.
+    /// TCP segments that the stacks of both have sent (/proc/net/snmp), whatever buffers they left in. OutSegs leaves out
+    /// those that only repeat (RFC 4022).
     pub(crate) fn tcp_segments(&self) -> u64 {
         let ask = "grep '^Tcp:' /proc/net/snmp";
         let of = |text: String| {
             let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
             let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-            values[names.iter().position(|name| *name == "OutSegs").unwrap()].parse::<u64>().unwrap()
+            let value = |name: &str| values[names.iter().position(|n| *n == name).unwrap()].parse::<u64>().unwrap();
+            value("OutSegs") + value("RetransSegs")
         };
         of(self.wire.script_tap(ask)) + of(self.wire.ask_out(ask))
     }
