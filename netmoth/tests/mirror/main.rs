@@ -4,6 +4,7 @@
 mod host;
 mod packet_socket;
 
+mod a_filter_chooses;
 mod clsact_stands_in;
 mod every_frame_is_seen_both_ways;
 mod metrics_say_it_too;

@@ -69,7 +69,7 @@ fn an_interface_of_somebody_else_with_the_name_of_the_pair_is_left_alone() {
 }
 
 #[test]
-fn queues_and_filters_are_refused_where_frames_are_mirrored() {
+fn queues_are_refused_where_frames_are_mirrored() {
     if !root() {
         return;
     }
