@@ -3,13 +3,16 @@
 use crossbeam_channel::Receiver;
 
 use super::{
-    Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, QueueCounts, Strategy, XskSource,
+    AfPacket, Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, PacketSource,
+    QueueCounts, Strategy, XskSource,
 };
 
 /// What one worker polls.
 pub enum Source {
     /// Receive rings of AF_XDP sockets.
     Xsk(XskSource),
+    /// The ring of a packet socket.
+    Packet(PacketSource),
 }
 
 impl Source {
@@ -19,6 +22,7 @@ impl Source {
     pub fn poll(&mut self, handle: impl FnOnce(&[Frame<'_>])) -> usize {
         match self {
             Self::Xsk(source) => source.poll(handle),
+            Self::Packet(source) => source.poll(handle),
         }
     }
 
@@ -26,14 +30,18 @@ impl Source {
     pub fn wait(&mut self, timeout_ms: u32) -> bool {
         match self {
             Self::Xsk(source) => source.wait(timeout_ms),
+            Self::Packet(source) => source.wait(timeout_ms),
         }
     }
 }
 
 /// The kernel's side of capture, held by the main thread while workers own the sources.
+#[expect(clippy::large_enum_variant, reason = "there is one of it, and it does not move")]
 pub enum Live {
     /// XDP takes the frames.
     Tap(Capture),
+    /// Packet sockets copy them.
+    AfPacket(AfPacket),
 }
 
 impl Live {
@@ -43,7 +51,11 @@ impl Live {
     /// See [`CaptureError`]: each message names the cause and the remedy.
     pub fn open(config: &CaptureConfig) -> Result<(Self, Vec<Source>), CaptureError> {
         match config.strategy {
-            Strategy::Ebpf | Strategy::Auto | Strategy::AfPacket | Strategy::Pcap => {
+            Strategy::AfPacket => {
+                let (capture, sources) = AfPacket::open(config)?;
+                Ok((Self::AfPacket(capture), sources.into_iter().map(Source::Packet).collect()))
+            }
+            Strategy::Ebpf | Strategy::Auto | Strategy::Pcap => {
                 let (capture, sources) = Capture::open(config)?;
                 Ok((Self::Tap(capture), sources.into_iter().map(Source::Xsk).collect()))
             }
@@ -57,6 +69,7 @@ impl Live {
     pub fn start(&mut self) -> Result<(), CaptureError> {
         match self {
             Self::Tap(capture) => capture.attach().map(|_| ()),
+            Self::AfPacket(capture) => capture.start(),
         }
     }
 
@@ -67,6 +80,7 @@ impl Live {
     pub fn watch_link(&mut self) -> Result<Receiver<LinkEvent>, CaptureError> {
         match self {
             Self::Tap(capture) => capture.watch_link(),
+            Self::AfPacket(capture) => capture.watch_link(),
         }
     }
 
@@ -74,6 +88,7 @@ impl Live {
     pub fn stop(&mut self) {
         match self {
             Self::Tap(capture) => capture.detach(),
+            Self::AfPacket(capture) => capture.stop(),
         }
     }
 
@@ -81,6 +96,7 @@ impl Live {
     pub fn interface(&self) -> &Interface {
         match self {
             Self::Tap(capture) => capture.interface(),
+            Self::AfPacket(capture) => capture.interface(),
         }
     }
 
@@ -88,6 +104,7 @@ impl Live {
     pub fn describe(&self) -> String {
         match self {
             Self::Tap(capture) => capture.describe(),
+            Self::AfPacket(capture) => capture.describe(),
         }
     }
 
@@ -95,6 +112,15 @@ impl Live {
     pub fn seen_by(&self) -> &'static str {
         match self {
             Self::Tap(_) => "frames seen by XDP",
+            Self::AfPacket(_) => "frames seen by AF_PACKET",
+        }
+    }
+
+    /// Whether the kernel only copies frames: none is passed on or redirected, and one sum says it.
+    pub fn copies(&self) -> bool {
+        match self {
+            Self::Tap(_) => false,
+            Self::AfPacket(_) => true,
         }
     }
 
@@ -102,6 +128,7 @@ impl Live {
     pub fn mode(&self) -> String {
         match self {
             Self::Tap(capture) => capture.mode().map_or_else(|| "none".into(), |mode| mode.to_string()),
+            Self::AfPacket(capture) => if capture.started() { "afpacket" } else { "none" }.into(),
         }
     }
 
@@ -109,6 +136,7 @@ impl Live {
     pub fn zero_copy(&self) -> bool {
         match self {
             Self::Tap(capture) => capture.zero_copy(),
+            Self::AfPacket(_) => false,
         }
     }
 
@@ -119,6 +147,7 @@ impl Live {
     pub fn queue_counts(&self) -> Result<Vec<QueueCounts>, CaptureError> {
         match self {
             Self::Tap(capture) => capture.queue_counts(),
+            Self::AfPacket(capture) => capture.queue_counts(),
         }
     }
 

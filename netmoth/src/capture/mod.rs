@@ -4,9 +4,10 @@
 //! the rings. What it owns: programs, sockets, rings.
 //!
 //! [`Live`] is capture by one of the strategies that the configuration offers, a folder each: [`ebpf`] takes frames with an
-//! XDP program. [`file`](mod@file) reads capture files. What they share: [`interface`], what the kernel says of the device;
+//! XDP program, [`afpacket`] copies of them with packet sockets. [`file`](mod@file) reads capture files. What they share: [`interface`], what the kernel says of the device;
 //! `link`, what becomes of it while we look; `promiscuous`; [`CaptureCounts`], what the kernel has counted.
 
+pub mod afpacket;
 mod config;
 mod counts;
 pub mod ebpf;
@@ -18,7 +19,9 @@ mod live;
 mod netlink;
 mod poll;
 mod promiscuous;
+mod socket_filter;
 
+pub use afpacket::{AfPacket, PacketSource};
 pub use config::{CaptureConfig, Mode, Strategy};
 pub use counts::{CaptureCounts, QueueCounts};
 pub use ebpf::{
@@ -40,6 +43,8 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
     /// Its length on the wire, in bytes.
     pub wire_len: u32,
+    /// When the kernel saw it, in nanoseconds of the wall clock; 0 where it doesn't say: then it is now.
+    pub wall_ns: i64,
 }
 
 /// 64 random bits: the standard library's per-process random state, which the system's generator seeds.

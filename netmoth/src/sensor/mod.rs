@@ -251,13 +251,10 @@ impl Sensor {
                 interface.name, interface.name
             )
         } else {
-            format!("the program has seen {seen} frames, but none reached a worker: {}", lost_before_workers(&counts))
+            format!("the kernel has seen {seen} frames, but none reached a worker: {}", lost_before_workers(&counts))
         };
         let seconds = SILENCE.as_secs();
-        warn!(
-            "no packet in {seconds} s on {}: the link is up, the program attached; {verdict}",
-            self.capture.describe()
-        );
+        warn!("no packet in {seconds} s on {}: the link is up, capture has begun; {verdict}", self.capture.describe());
     }
 
     /// Takes everything down in order, whatever ended the watch.
@@ -268,15 +265,20 @@ impl Sensor {
         drop(self.upkeep.take());
         self.crew.drain(DRAIN_DEADLINE);
         self.show_metrics();
-        let (seen_by, describe) = (self.capture.seen_by(), self.capture.describe());
+        let (seen_by, copied, describe) = (self.capture.seen_by(), self.capture.copies(), self.capture.describe());
         let headline = format!("{seconds:.1} s on {describe}");
         let counts = self.capture.counts().unwrap_or_default();
         let workers = self.crew.totals();
         // The capture's descriptors close here; what they counted was read above.
         drop(self.capture);
         let writer = store_rest(self.writer, &self.signals)?;
-        let summary =
-            Summary { headline, seconds, kernel: Some(kernel_side(seen_by, &counts)), workers, writer: Some(writer) };
+        let summary = Summary {
+            headline,
+            seconds,
+            kernel: Some(kernel_side(seen_by, copied, &counts)),
+            workers,
+            writer: Some(writer),
+        };
         if !summary.exact() {
             error!(
                 "the sums below do not hold: frames or records went missing uncounted; this is a defect, please report it"
@@ -311,7 +313,7 @@ fn store_rest(writer: Writer, signals: &Receiver<i32>) -> Result<WriterSide, Sen
     }
 }
 
-fn kernel_side(seen_by: &'static str, counts: &CaptureCounts) -> KernelSide {
+fn kernel_side(seen_by: &'static str, copied: bool, counts: &CaptureCounts) -> KernelSide {
     let passed = Fate::ALL.iter().filter(|fate| fate.is_pass());
     let mut dropped = Vec::new();
     // `dropped` counts frames without a buffer and frames too long for one; an empty fill ring is a reason, not a sum.
@@ -324,6 +326,7 @@ fn kernel_side(seen_by: &'static str, counts: &CaptureCounts) -> KernelSide {
     }
     KernelSide {
         seen_by,
+        copied,
         redirected: counts.fates[Fate::Redirected as usize],
         passed: passed.map(|fate| (fate.label(), counts.fates[*fate as usize])).filter(|(_, n)| *n > 0).collect(),
         dropped,
@@ -331,7 +334,7 @@ fn kernel_side(seen_by: &'static str, counts: &CaptureCounts) -> KernelSide {
 }
 
 fn lost_before_workers(counts: &CaptureCounts) -> String {
-    let side = kernel_side("", counts);
+    let side = kernel_side("", false, counts);
     let all: Vec<String> = side.passed.iter().chain(&side.dropped).map(|(label, n)| format!("{label} {n}")).collect();
     if all.is_empty() { "they wait in the rings".into() } else { all.join(", ") }
 }
