@@ -51,11 +51,11 @@ impl AfPacket {
     /// See [`CaptureError`]: each message names the cause and the remedy.
     pub fn open(config: &CaptureConfig) -> Result<(Self, Vec<PacketSource>), CaptureError> {
         let interface = Interface::find(&config.interface)?;
+        let first = opened(&interface)?;
+        let once = ethernet(&first, &interface)?;
         if !interface.running {
             return Err(CaptureError::Down { name: interface.name });
         }
-        let first = opened(&interface)?;
-        let once = ethernet(&first, &interface)?;
         let workers = config.workers.max(1);
         let sockets = std::iter::once(Ok(first)).chain((1..workers).map(|_| opened(&interface)));
         let lanes = sockets.map(|socket| lane(socket?, &interface, config)).collect::<Result<Vec<_>, _>>()?;
