@@ -42,6 +42,11 @@ pub enum CaptureError {
     )]
     NotPermitted,
     #[error(
+        "no strategy can capture on {name} with this configuration (the lines above say why not which); set strategy: to one, and it \
+         says what to do"
+    )]
+    NoWay { name: String },
+    #[error(
         "not permitted to open packet sockets: run as root, or give the process CAP_NET_RAW (scripts/netmoth.service does)"
     )]
     NoPacketSockets,

@@ -4,7 +4,7 @@ use crossbeam_channel::Receiver;
 
 use super::{
     AfPacket, Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, PacketSource,
-    QueueCounts, Strategy, XskSource,
+    QueueCounts, Strategy, XskSource, choose,
 };
 
 /// What one worker polls.
@@ -55,7 +55,8 @@ impl Live {
                 let (capture, sources) = AfPacket::open(config)?;
                 Ok((Self::AfPacket(capture), sources.into_iter().map(Source::Packet).collect()))
             }
-            Strategy::Ebpf | Strategy::Auto | Strategy::Pcap => {
+            Strategy::Auto => choose::open(config),
+            Strategy::Ebpf | Strategy::Pcap => {
                 let (capture, sources) = Capture::open(config)?;
                 Ok((Self::Tap(capture), sources.into_iter().map(Source::Xsk).collect()))
             }

@@ -4,10 +4,12 @@
 //! the rings. What it owns: programs, sockets, rings.
 //!
 //! [`Live`] is capture by one of the strategies that the configuration offers, a folder each: [`ebpf`] takes frames with an
-//! XDP program, [`afpacket`] copies of them with packet sockets. [`file`](mod@file) reads capture files. What they share: [`interface`], what the kernel says of the device;
+//! XDP program, [`afpacket`] copies of them with packet sockets. [`file`](mod@file) reads capture files. [`choose`] picks one where the
+//! configuration leaves it to us. What they share: [`interface`], what the kernel says of the device;
 //! `link`, what becomes of it while we look; `promiscuous`; [`CaptureCounts`], what the kernel has counted.
 
 pub mod afpacket;
+pub mod choose;
 mod config;
 mod counts;
 pub mod ebpf;
@@ -21,6 +23,7 @@ mod poll;
 mod promiscuous;
 mod socket_filter;
 
+pub(crate) use afpacket::packet_ring_bytes;
 pub use afpacket::{AfPacket, PacketSource};
 pub use config::{CaptureConfig, Mode, Strategy};
 pub use counts::{CaptureCounts, QueueCounts};

@@ -1,10 +1,12 @@
 //! Byte for byte, with the tags that the kernel takes out, and cut where the kernel has joined.
 
+use std::process::Command;
+
 use netmoth::capture::{CaptureConfig, Strategy};
 
 use crate::packets::{Packets, inside};
 use crate::receiving::{Running, config};
-use crate::support::command::{Running as Program, SHORT, run, until};
+use crate::support::command::{Running as Program, SHORT, command, run, until};
 use crate::support::lab::Wire;
 use crate::support::sensor::{NETMOTH, Sensor, Settings};
 use crate::support::{alone, compare, root};
@@ -93,6 +95,13 @@ fn a_tag_that_the_kernel_keeps_beside_the_frame_is_put_back() {
     }
 }
 
+/// A command that will run where `out0` is.
+fn at_out(wire: &Wire, program: &str) -> Command {
+    let mut command = command("ip");
+    command.args(["netns", "exec", wire.file("out").trim_start_matches("/run/netns/"), program]);
+    command
+}
+
 /// Packets that the host of `tap0` has received by IP so far, each piece of a joined frame by itself.
 fn received(wire: &Wire) -> u64 {
     let text = wire.script_tap("cat /proc/net/netstat");
@@ -115,9 +124,12 @@ fn frames_of_many_count_as_the_segments_that_the_wire_has() {
     wire.script_out("ip address add 10.72.0.1/24 dev out0; ethtool -K out0 tso on gso on >/dev/null");
     // An interface that the host uses: its frames stay with it.
     wire.script_tap("ip address add 10.72.0.2/24 dev tap0; ethtool -K tap0 gro on >/dev/null");
-    let mut server = wire.at_out("busybox");
+    let mut server = at_out(&wire, "busybox");
     let _server = Program::start(server.args(["httpd", "-f", "-p", "80", "-h"]).arg(folder.path()));
-    until("the server listens", SHORT, || wire.out_says("ss -Hltn").contains(":80 ").then_some(()));
+    until("the server listens", SHORT, || {
+        let listening = run(at_out(&wire, "ss").arg("-Hltn"), SHORT).expect_success().stdout;
+        listening.contains(":80 ").then_some(())
+    });
     let settings = Settings { more: "strategy: afpacket\nring_size: 65536".into(), ..Settings::workers(1) };
     let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &settings);
     let before = received(&wire);

@@ -7,6 +7,7 @@ mod receiving;
 
 mod a_frame_is_as_it_was_on_the_wire;
 mod all_of_two_hosts_goes_to_one_worker;
+mod auto_takes_the_best_that_works;
 mod it_leaves_no_trace;
 mod records_are_the_same_by_every_strategy;
 mod users_are_told_what_is_wrong;

@@ -307,17 +307,6 @@ impl Wire {
         self.names.command("tap", program)
     }
 
-    /// A command that will run where `out0` is.
-    pub(crate) fn at_out(&self, program: &str) -> Command {
-        self.names.command("out", program)
-    }
-
-    /// What a shell script says where `out0` is.
-    #[track_caller]
-    pub(crate) fn out_says(&self, text: &str) -> String {
-        script(&self.names.name("out"), text).stdout
-    }
-
     /// Runs a shell script where `out0` is.
     #[track_caller]
     pub(crate) fn script_out(&self, text: &str) {

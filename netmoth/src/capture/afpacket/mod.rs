@@ -52,6 +52,11 @@ fn blocks(ring_size: u32) -> usize {
     (ring_size as usize * PER_DESCRIPTOR).div_ceil(BLOCK).max(FEWEST_BLOCKS)
 }
 
+/// Bytes of a ring for this many descriptors.
+pub(crate) fn packet_ring_bytes(ring_size: u32) -> usize {
+    blocks(ring_size) * BLOCK
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

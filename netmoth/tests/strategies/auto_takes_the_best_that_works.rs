@@ -1,0 +1,42 @@
+//! `strategy: auto` takes the best way that works here, says why not a better one, and `netmoth check` says the same.
+
+use crate::support::command::{SHORT, run};
+use crate::support::lab::Wire;
+use crate::support::sensor::{NETMOTH, Sensor, Settings};
+use crate::support::{alone, root};
+
+const AUTO: &str = "strategy: auto";
+
+/// What a run says, and what a check says of the same.
+fn said(wire: &Wire) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { more: AUTO.into(), ..Settings::workers(1) };
+    let mut netmoth = wire.at_tap(NETMOTH);
+    netmoth
+        .args(["check", "-i", "tap0", "--store"])
+        .arg(format!("sqlite:{}", folder.path().join("check.db").display()));
+    let check = run(netmoth.arg("-c").arg(settings.write(folder.path())), SHORT).stdout;
+    let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &settings);
+    let run = sensor.process().stderr();
+    sensor.stop().assert_sums();
+    let line = check.lines().find(|line| line.contains("  strategy ")).unwrap_or_else(|| panic!("{check}")).to_owned();
+    (run, line)
+}
+
+#[test]
+fn frames_are_taken_where_the_host_does_not_use_the_interface_and_copied_where_it_does() {
+    if !root() {
+        return;
+    }
+    let _alone = alone();
+    let wire = Wire::new(1, 1500);
+    let (run, check) = said(&wire);
+    assert!(run.contains("auto: strategy: ebpf, mode: tap") && run.contains("XDP"), "{run}");
+    assert!(check.ends_with("strategy: ebpf, mode: tap"), "{check}");
+
+    wire.script_tap("ip address add 10.72.0.2/24 dev tap0");
+    let why = "not strategy: ebpf, mode: tap: tap0 has the address 10.72.0.2";
+    let (run, check) = said(&wire);
+    assert!(run.contains(why) && run.contains("auto: strategy: afpacket") && run.contains("AF_PACKET"), "{run}");
+    assert!(check.contains("strategy: afpacket") && check.contains(why), "{check}");
+}
