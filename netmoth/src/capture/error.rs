@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::ProgramError;
 use super::interface::Interface;
+use super::{PcapError, ProgramError};
 use crate::cause::Cause;
 
 /// Why capture could not start.
@@ -12,6 +12,13 @@ use crate::cause::Cause;
 pub enum CaptureError {
     #[error(transparent)]
     Program(#[from] ProgramError),
+    #[error(transparent)]
+    Pcap(#[from] PcapError),
+    #[error(
+        "libpcap gives frames of {name} without an Ethernet header (link type {kind}, DLT_ of pcap/dlt.h); capture on the interface \
+         that carries them, below the tunnel or the radio"
+    )]
+    NoEthernetForPcap { name: String, kind: i32 },
     #[error("there is no interface {name}; this host has: {existing}. Set interface: in the configuration, or -i")]
     NoInterface { name: String, existing: String },
     #[error(

@@ -4,7 +4,7 @@ use crossbeam_channel::Receiver;
 
 use super::{
     AfPacket, Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, PacketSource,
-    QueueCounts, Strategy, XskSource, choose,
+    PcapCapture, PcapSource, QueueCounts, Strategy, XskSource, choose,
 };
 
 /// What one worker polls.
@@ -13,6 +13,8 @@ pub enum Source {
     Xsk(XskSource),
     /// The ring of a packet socket.
     Packet(PacketSource),
+    /// libpcap.
+    Pcap(PcapSource),
 }
 
 impl Source {
@@ -23,6 +25,7 @@ impl Source {
         match self {
             Self::Xsk(source) => source.poll(handle),
             Self::Packet(source) => source.poll(handle),
+            Self::Pcap(source) => source.poll(handle),
         }
     }
 
@@ -31,6 +34,7 @@ impl Source {
         match self {
             Self::Xsk(source) => source.wait(timeout_ms),
             Self::Packet(source) => source.wait(timeout_ms),
+            Self::Pcap(source) => source.wait(timeout_ms),
         }
     }
 }
@@ -42,6 +46,8 @@ pub enum Live {
     Tap(Capture),
     /// Packet sockets copy them.
     AfPacket(AfPacket),
+    /// libpcap copies them.
+    Pcap(PcapCapture),
 }
 
 impl Live {
@@ -56,7 +62,11 @@ impl Live {
                 Ok((Self::AfPacket(capture), sources.into_iter().map(Source::Packet).collect()))
             }
             Strategy::Auto => choose::open(config),
-            Strategy::Ebpf | Strategy::Pcap => {
+            Strategy::Pcap => {
+                let (capture, sources) = PcapCapture::open(config)?;
+                Ok((Self::Pcap(capture), sources.into_iter().map(Source::Pcap).collect()))
+            }
+            Strategy::Ebpf => {
                 let (capture, sources) = Capture::open(config)?;
                 Ok((Self::Tap(capture), sources.into_iter().map(Source::Xsk).collect()))
             }
@@ -71,6 +81,7 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.attach().map(|_| ()),
             Self::AfPacket(capture) => capture.start(),
+            Self::Pcap(capture) => capture.start(),
         }
     }
 
@@ -82,6 +93,7 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.watch_link(),
             Self::AfPacket(capture) => capture.watch_link(),
+            Self::Pcap(capture) => capture.watch_link(),
         }
     }
 
@@ -90,6 +102,7 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.detach(),
             Self::AfPacket(capture) => capture.stop(),
+            Self::Pcap(capture) => capture.stop(),
         }
     }
 
@@ -98,6 +111,7 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.interface(),
             Self::AfPacket(capture) => capture.interface(),
+            Self::Pcap(capture) => capture.interface(),
         }
     }
 
@@ -106,6 +120,7 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.describe(),
             Self::AfPacket(capture) => capture.describe(),
+            Self::Pcap(capture) => capture.describe(),
         }
     }
 
@@ -114,6 +129,7 @@ impl Live {
         match self {
             Self::Tap(_) => "frames seen by XDP",
             Self::AfPacket(_) => "frames seen by AF_PACKET",
+            Self::Pcap(_) => "frames seen by libpcap",
         }
     }
 
@@ -121,7 +137,7 @@ impl Live {
     pub fn copies(&self) -> bool {
         match self {
             Self::Tap(_) => false,
-            Self::AfPacket(_) => true,
+            Self::AfPacket(_) | Self::Pcap(_) => true,
         }
     }
 
@@ -130,6 +146,7 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.mode().map_or_else(|| "none".into(), |mode| mode.to_string()),
             Self::AfPacket(capture) => if capture.started() { "afpacket" } else { "none" }.into(),
+            Self::Pcap(capture) => if capture.started() { "pcap" } else { "none" }.into(),
         }
     }
 
@@ -137,7 +154,7 @@ impl Live {
     pub fn zero_copy(&self) -> bool {
         match self {
             Self::Tap(capture) => capture.zero_copy(),
-            Self::AfPacket(_) => false,
+            Self::AfPacket(_) | Self::Pcap(_) => false,
         }
     }
 
@@ -149,6 +166,7 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.queue_counts(),
             Self::AfPacket(capture) => capture.queue_counts(),
+            Self::Pcap(capture) => capture.queue_counts(),
         }
     }
 

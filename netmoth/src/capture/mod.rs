@@ -4,7 +4,8 @@
 //! the rings. What it owns: programs, sockets, rings.
 //!
 //! [`Live`] is capture by one of the strategies that the configuration offers, a folder each: [`ebpf`] takes frames with an
-//! XDP program, [`afpacket`] copies of them with packet sockets. [`file`](mod@file) reads capture files. [`choose`] picks one where the
+//! XDP program, [`afpacket`] copies of them with packet sockets,
+//! [`pcap`] with libpcap. [`file`](mod@file) reads capture files. [`choose`] picks one where the
 //! configuration leaves it to us. What they share: [`interface`], what the kernel says of the device;
 //! `link`, what becomes of it while we look; `promiscuous`; [`CaptureCounts`], what the kernel has counted.
 
@@ -19,6 +20,7 @@ pub mod interface;
 mod link;
 mod live;
 mod netlink;
+pub mod pcap;
 mod poll;
 mod promiscuous;
 mod socket_filter;
@@ -35,6 +37,7 @@ pub use error::CaptureError;
 pub use interface::Interface;
 pub use link::LinkEvent;
 pub use live::{Live, Source};
+pub use pcap::{PcapCapture, PcapError, PcapSource};
 
 /// Frames that are taken and worked on together.
 pub const BATCH: usize = 64;

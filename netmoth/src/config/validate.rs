@@ -22,7 +22,6 @@ pub(super) fn problems(config: &Config, text: &str) -> Vec<Problem> {
 }
 
 fn features(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
-    check(config.strategy != Strategy::Pcap, "strategy", "this strategy is not built yet; set strategy: afpacket");
     let copies = matches!(config.strategy, Strategy::AfPacket | Strategy::Pcap);
     check(!copies || config.queues.is_empty(), "queues", "only the strategy ebpf knows receive queues; remove it");
     check(

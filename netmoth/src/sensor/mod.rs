@@ -101,13 +101,16 @@ pub enum SensorError {
 /// # Errors
 /// Whatever keeps it from starting, an interface that was removed, or a second signal; what was captured until then
 /// is stored first wherever that is still possible.
-pub fn run(config: SensorConfig) -> Result<Summary, SensorError> {
+pub fn run(mut config: SensorConfig) -> Result<Summary, SensorError> {
     let signals = signals::watch().map_err(|source| SensorError::Thread { what: "signals", source })?;
     // The address first: where it can't be had, nothing was begun.
     let endpoint = config.metrics.map(Endpoint::bind).transpose()?;
     let writer = Writer::start(config.writer.clone())?;
     let upkeep = Upkeep::start(config.upkeep.clone())?;
     let (mut capture, sources) = Live::open(&config.capture)?;
+    // Fewer workers than planned, as libpcap's one reader, share what all would have had.
+    let planned = config.flow.max_flows.saturating_mul(config.capture.workers as u32);
+    config.flow.max_flows = planned.div_ceil(sources.len().max(1) as u32);
     let crew = Crew::start(sources, &config, &writer)?;
     let links = capture.watch_link()?;
     capture.start()?;

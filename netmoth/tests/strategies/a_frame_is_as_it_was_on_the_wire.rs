@@ -12,7 +12,7 @@ use crate::support::sensor::{NETMOTH, Sensor, Settings};
 use crate::support::{alone, compare, root};
 
 /// Strategies that copy frames.
-const COPYING: [Strategy; 1] = [Strategy::AfPacket];
+const COPYING: [Strategy; 2] = [Strategy::AfPacket, Strategy::Pcap];
 
 /// A frame of `length` bytes whose every byte follows from `number`.
 fn numbered(number: u32, length: usize) -> Vec<u8> {
@@ -157,16 +157,15 @@ fn on_the_loopback_each_frame_counts_once() {
         return;
     }
     let _alone = alone();
-    let folder = tempfile::tempdir().unwrap();
-    let wire = Wire::new(1, 1500);
-    let settings = Settings { interface: "lo", more: "strategy: afpacket".into(), ..Settings::workers(2) };
-    let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &settings);
-    run(wire.at_tap("ping").args(["-q", "-c", "5", "-i", "0.01", "127.0.0.1"]), SHORT).expect_success();
-    let outcome = sensor.stop();
-    assert_eq!(outcome.assert_nothing_lost(), 10);
-    let records = outcome.records();
-    let packets: Vec<_> =
-        records.iter().map(|r| (compare::number(r, "src_packets"), compare::number(r, "dst_packets"))).collect();
-    // Both ends have the same address here: which way a packet goes is not to be told.
-    assert_eq!(packets.iter().map(|(there, back)| there + back).sum::<u64>(), 10, "{packets:?}");
+    for strategy in ["afpacket", "pcap"] {
+        let folder = tempfile::tempdir().unwrap();
+        let wire = Wire::new(1, 1500);
+        let settings = Settings { interface: "lo", more: format!("strategy: {strategy}"), ..Settings::workers(2) };
+        let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &settings);
+        run(wire.at_tap("ping").args(["-q", "-c", "5", "-i", "0.01", "127.0.0.1"]), SHORT).expect_success();
+        let outcome = sensor.stop();
+        assert_eq!(outcome.assert_nothing_lost(), 10, "{strategy}");
+        let both = |r: &compare::Record| compare::number(r, "src_packets") + compare::number(r, "dst_packets");
+        assert_eq!(outcome.records().iter().map(both).sum::<u64>(), 10);
+    }
 }

@@ -7,7 +7,7 @@ use crate::support::sensor::{NETMOTH, Sensor, Settings};
 use crate::support::{alone, compare, frames, root};
 
 /// Strategies that copy frames.
-const COPYING: [&str; 1] = ["afpacket"];
+const COPYING: [&str; 2] = ["afpacket", "pcap"];
 
 fn settings(strategy: &str, workers: u32) -> Settings {
     Settings { more: format!("strategy: {strategy}"), ..Settings::workers(workers) }

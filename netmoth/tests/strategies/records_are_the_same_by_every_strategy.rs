@@ -22,7 +22,7 @@ fn holds(workers: u32) {
         let settings = Settings { interface: "dump0", more, ..Settings::workers(workers) };
         Sensor::start(hub.at_dump(sensor::NETMOTH), folder.path(), &settings)
     };
-    let copying = [beside("afpacket", workers, &folders[1])];
+    let copying = [beside("afpacket", workers, &folders[1]), beside("pcap", 1, &folders[2])];
     traffic::programs(&hub, 0);
     traffic::rarities(&hub, 0);
     traffic::last(&hub);

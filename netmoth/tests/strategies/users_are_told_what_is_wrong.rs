@@ -34,9 +34,12 @@ fn without_rights_it_names_the_capability() {
     let binary = folder.path().join("netmoth");
     std::fs::copy(NETMOTH, &binary).unwrap();
     let wire = Wire::new(1, 1500);
-    let mut netmoth = wire.at_tap("setpriv");
-    netmoth.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&binary);
-    refused(netmoth, folder.path(), "tap0", "strategy: afpacket", 1, &["packet sockets", "CAP_NET_RAW"]);
+    for (strategy, words) in [("afpacket", "packet sockets"), ("pcap", "libpcap"), ("auto", "CAP_NET_RAW")] {
+        let mut netmoth = wire.at_tap("setpriv");
+        netmoth.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&binary);
+        let strategy = format!("strategy: {strategy}");
+        refused(netmoth, folder.path(), "tap0", &strategy, 1, &[words, "CAP_NET_RAW"]);
+    }
 }
 
 #[test]
@@ -52,6 +55,8 @@ fn what_cannot_be_captured_is_refused_by_name() {
         refused(wire.at_tap(NETMOTH), folder.path(), interface, more, status, words);
     };
     say("down0", "strategy: afpacket", 1, &["down0 is down", "ip link set dev down0 up"]);
+    say("down0", "strategy: pcap", 1, &["down0 is down", "ip link set dev down0 up"]);
+    say("down0", "strategy: auto", 1, &["down0 is down", "ip link set dev down0 up"]);
     say("nothing0", "strategy: afpacket", 1, &["no interface nothing0", "tap0"]);
     say("tun0", "strategy: afpacket", 1, &["tun0 have no Ethernet header"]);
     say("tap0", "strategy: afpacket\nqueues: [0]", 2, &["queues", "strategy ebpf"]);
