@@ -47,6 +47,7 @@ impl Way {
 pub fn objection(way: Way, interface: &Interface, config: &CaptureConfig) -> Option<String> {
     match way {
         Way::Tap if config.mode == Mode::Mirror => Some("mode: mirror is set".into()),
+        Way::Tap if !config.filter.is_empty() => Some("bpf: is set, and XDP does not filter yet".into()),
         Way::Tap => {
             let uses = interface.use_by_host().filter(|_| !config.exclusive)?;
             Some(format!("{} {uses}, and frames that XDP takes never reach the host", interface.name))
@@ -126,6 +127,7 @@ mod tests {
     fn what_only_one_way_can_do_leaves_only_that_way() {
         assert_eq!(open_to(false, |config| config.queues = vec![1]), [Way::Tap]);
         assert_eq!(open_to(false, |config| config.busy_poll_us = 20), [Way::Tap]);
+        assert_eq!(open_to(false, |config| config.filter = "port 53".into()), [Way::AfPacket, Way::Pcap]);
         assert_eq!(open_to(false, |config| config.mode = Mode::Mirror), [Way::AfPacket, Way::Pcap]);
     }
 

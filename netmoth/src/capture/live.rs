@@ -128,7 +128,9 @@ impl Live {
     pub fn seen_by(&self) -> &'static str {
         match self {
             Self::Tap(_) => "frames seen by XDP",
+            Self::AfPacket(capture) if capture.filtered() => "frames seen by AF_PACKET, of those that match",
             Self::AfPacket(_) => "frames seen by AF_PACKET",
+            Self::Pcap(capture) if capture.filtered() => "frames seen by libpcap, of those that match",
             Self::Pcap(_) => "frames seen by libpcap",
         }
     }

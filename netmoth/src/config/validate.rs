@@ -30,11 +30,10 @@ fn features(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
         "only the strategy ebpf can poll the driver; set busy_poll: 0",
     );
     check(config.mode != Mode::Mirror, "mode", "this mode is not built yet; set mode: tap");
-    let filtered = !config.bpf.trim().is_empty();
     check(
-        !filtered,
+        config.strategy != Strategy::Ebpf || config.bpf.trim().is_empty(),
         "bpf",
-        "capture filters are not built yet, and ignoring one would record what you did not ask for; remove it",
+        "the strategy ebpf has no capture filters yet, and ignoring one would record what you did not ask for; set strategy: afpacket",
     );
     check(
         config.store.is_none() || config.postgres.is_none(),

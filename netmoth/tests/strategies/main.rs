@@ -11,6 +11,7 @@ mod auto_takes_the_best_that_works;
 mod it_leaves_no_trace;
 mod records_are_the_same_by_every_strategy;
 mod users_are_told_what_is_wrong;
+mod what_does_not_match_is_not_seen;
 
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 #[path = "../support/mod.rs"]

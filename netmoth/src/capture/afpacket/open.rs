@@ -14,6 +14,7 @@ use super::ring::{Memory, Ring};
 use super::socket::{PacketSocket, link_type};
 use super::{BLOCK, PacketSource, RETIRE_MS, blocks, fanout};
 use crate::capture::link::{self, LinkWatch};
+use crate::capture::pcap::socket_program;
 use crate::capture::promiscuous::Promiscuous;
 use crate::capture::socket_filter::{self, SocketFilter};
 use crate::capture::{CaptureConfig, CaptureError, Interface, LinkEvent, QueueCounts, SocketStatistics, random};
@@ -38,6 +39,7 @@ pub struct AfPacket {
     interface: Interface,
     lanes: Vec<Lane>,
     filter: SocketFilter,
+    filtered: bool,
     started: bool,
     watch: Option<LinkWatch>,
     _promiscuous: Option<Promiscuous>,
@@ -60,6 +62,10 @@ impl AfPacket {
         let sockets = std::iter::once(Ok(first)).chain((1..workers).map(|_| opened(&interface)));
         let lanes = sockets.map(|socket| lane(socket?, &interface, config)).collect::<Result<Vec<_>, _>>()?;
         group(&lanes, &interface)?;
+        let filter = match config.filter.as_str() {
+            "" => SocketFilter::everything(config.snapshot_length, once),
+            wanted => SocketFilter::of(socket_program(&interface.name, wanted, config.snapshot_length)?, once),
+        };
         let promiscuous = config.promiscuous.then(|| Promiscuous::set(&interface)).transpose()?;
         let source = |lane: &Lane| {
             let ring = Ring::new(Arc::clone(&lane.memory));
@@ -69,7 +75,8 @@ impl AfPacket {
         let capture = Self {
             interface,
             lanes,
-            filter: SocketFilter::everything(config.snapshot_length, once),
+            filter,
+            filtered: !config.filter.is_empty(),
             started: false,
             watch: None,
             _promiscuous: promiscuous,
@@ -125,6 +132,11 @@ impl AfPacket {
     /// Whether frames are taken now.
     pub fn started(&self) -> bool {
         self.started
+    }
+
+    /// Whether only frames that match an expression are seen.
+    pub fn filtered(&self) -> bool {
+        self.filtered
     }
 
     /// What is captured and how: `eth0 (veth, AF_PACKET), 2 workers`.

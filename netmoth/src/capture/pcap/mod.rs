@@ -22,5 +22,19 @@ pub use handle::PcapError;
 pub use open::PcapCapture;
 pub use source::PcapSource;
 
+/// Compiles an expression of tcpdump's language to a program for packet sockets on this interface, as libpcap would put it on
+/// its own: it looks for VLAN tags where this kernel keeps them. It takes `snapshot` bytes of a frame that matches.
+///
+/// # Errors
+/// Where there is no libpcap, or it does not take the expression.
+pub(super) fn socket_program(
+    interface: &str,
+    expression: &str,
+    snapshot: u32,
+) -> Result<Vec<libc::sock_filter>, PcapError> {
+    // Only an open capture knows what the kernel can do; this one is closed before a frame is looked at.
+    handle::Handle::open(interface, snapshot, false, TIMEOUT_MS, 1 << 20)?.compile(expression)
+}
+
 /// Milliseconds after which the kernel hands over a block that is not full. Frames carry the kernel's time stamp.
 const TIMEOUT_MS: i32 = 10;

@@ -56,6 +56,7 @@ pub struct PcapCapture {
     shared: Arc<Shared>,
     taken: Arc<Counter>,
     filter: SocketFilter,
+    filtered: bool,
     version: String,
     started: bool,
     watch: Option<LinkWatch>,
@@ -89,7 +90,9 @@ impl PcapCapture {
         let shared = Arc::new(Shared(Mutex::new(Held { handle, last, seen: 0, dropped: 0 })));
         let taken = Arc::<Counter>::default();
         let source = PcapSource::new(Arc::clone(&shared), Arc::clone(&taken), socket, config.snapshot_length);
-        Ok((Self { interface, shared, taken, filter, version, started: false, watch: None }, vec![source]))
+        let filtered = !config.filter.is_empty();
+        let capture = Self { interface, shared, taken, filter, filtered, version, started: false, watch: None };
+        Ok((capture, vec![source]))
     }
 
     /// Frames come from now on.
@@ -138,6 +141,11 @@ impl PcapCapture {
     /// Whether frames are taken now.
     pub fn started(&self) -> bool {
         self.started
+    }
+
+    /// Whether only frames that match an expression are seen.
+    pub fn filtered(&self) -> bool {
+        self.filtered
     }
 
     /// What is captured and how: `eth0 (veth, libpcap 1.10.3), 1 worker`.
