@@ -82,6 +82,7 @@ pub fn run(wanted: &Wanted, store: &StoreUrl, retention_days: u32, spool: Option
             vec![Check::fail("host", what, remedy)]
         }
     };
+    checks.extend(strategy::library(wanted));
     checks.push(store::reachable(store, retention_days));
     checks.push(spool::judge(spool));
     checks

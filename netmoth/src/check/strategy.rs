@@ -4,7 +4,7 @@ use tuning::limits::{Capability, Limits};
 
 use super::{Check, Facts, InterfaceFacts, Status, Wanted};
 use crate::capture::choose::{Way, objection};
-use crate::capture::{CaptureConfig, Strategy, packet_ring_bytes};
+use crate::capture::{CaptureConfig, Strategy, packet_ring_bytes, pcap};
 
 /// What is wanted, with the strategy that `auto` will find: the first one that nothing speaks against. Without an interface it
 /// stays what it is.
@@ -81,6 +81,20 @@ pub(super) fn judge(wanted: &Wanted, facts: &Facts, interface: &InterfaceFacts) 
         }
     }
     checks
+}
+
+/// Whether libpcap is there, where it is needed.
+pub(super) fn library(wanted: &Wanted) -> Option<Check> {
+    if wanted.capture.strategy != Strategy::Pcap && wanted.capture.filter.is_empty() {
+        return None;
+    }
+    Some(match pcap::version() {
+        Ok(version) => Check::ok("libpcap", version),
+        Err(error) => {
+            let (what, remedy) = super::facts::halves(&error.to_string());
+            Check::fail("libpcap", what, remedy)
+        }
+    })
 }
 
 /// libpcap does not say which frames stand for many.

@@ -141,11 +141,8 @@ impl Handle {
     }
 
     /// `libpcap 1.10.3`.
-    #[expect(unsafe_code, reason = "libpcap is a library of C")]
     pub(super) fn version(&self) -> String {
-        // SAFETY: takes nothing, and gives a string of its own: "libpcap version 1.10.3 (with TPACKET_V3)".
-        let words = text(unsafe { (self.functions.lib_version)() });
-        words.split(" (").next().unwrap_or(&words).replace(" version", "")
+        self.functions.version()
     }
 
     /// What was counted so far.
@@ -212,7 +209,7 @@ unsafe extern "C" fn shown<F: FnMut(&[u8], u32, i64)>(
 }
 
 #[expect(unsafe_code, reason = "libpcap is a library of C")]
-fn text(words: *const c_char) -> String {
+pub(super) fn text(words: *const c_char) -> String {
     if words.is_null() {
         return String::new();
     }

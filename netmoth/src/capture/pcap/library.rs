@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use libloading::Library;
 
 use super::PcapError;
+use super::handle::text;
 
 /// Names under which distributions have the library.
 const NAMES: [&str; 3] = ["libpcap.so.0.8", "libpcap.so.1", "libpcap.so"];
@@ -93,6 +94,14 @@ impl Functions {
     pub(super) fn get() -> Result<&'static Self, PcapError> {
         static LOADED: OnceLock<Result<Functions, String>> = OnceLock::new();
         LOADED.get_or_init(load).as_ref().map_err(|why| PcapError::Missing(why.clone()))
+    }
+
+    /// `libpcap 1.10.3`.
+    #[expect(unsafe_code, reason = "libpcap is a library of C")]
+    pub(super) fn version(&self) -> String {
+        // SAFETY: takes nothing, and gives a string of its own: "libpcap version 1.10.3 (with TPACKET_V3)".
+        let words = text(unsafe { (self.lib_version)() });
+        words.split(" (").next().unwrap_or(&words).replace(" version", "")
     }
 }
 

@@ -22,6 +22,14 @@ pub use handle::PcapError;
 pub use open::PcapCapture;
 pub use source::PcapSource;
 
+/// What this host's libpcap calls itself: `libpcap 1.10.3`.
+///
+/// # Errors
+/// Where there is none.
+pub(crate) fn version() -> Result<String, PcapError> {
+    Ok(library::Functions::get()?.version())
+}
+
 /// Compiles an expression of tcpdump's language to a program for packet sockets on this interface, as libpcap would put it on
 /// its own: it looks for VLAN tags where this kernel keeps them. It takes `snapshot` bytes of a frame that matches.
 ///
