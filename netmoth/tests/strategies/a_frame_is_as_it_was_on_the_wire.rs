@@ -135,6 +135,10 @@ fn frames_of_many_count_as_the_segments_that_the_wire_has() {
     let before = received(&wire);
     let mut curl = wire.at_tap("curl");
     run(curl.args(["-sS", "-o", "/dev/null", "http://10.72.0.1/large"]), SHORT).expect_success();
+    until("the connection is over", SHORT, || {
+        let open = run(wire.at_tap("ss").arg("-Htan"), SHORT).expect_success().stdout;
+        open.lines().all(|line| line.starts_with("TIME-WAIT")).then_some(())
+    });
     let packets = received(&wire) - before;
     let outcome = sensor.stop();
     outcome.assert_nothing_lost();
