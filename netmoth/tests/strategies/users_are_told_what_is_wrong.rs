@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::command::{SHORT, run};
 use crate::support::lab::Wire;
-use crate::support::sensor::{NETMOTH, Settings};
+use crate::support::sensor::{NETMOTH, Sensor, Settings};
 use crate::support::{alone, root};
 
 /// Runs `netmoth run` that must fail: with this status, all these words in its message, and without a panic.
@@ -39,6 +39,30 @@ fn without_rights_it_names_the_capability() {
         netmoth.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&binary);
         let strategy = format!("strategy: {strategy}");
         refused(netmoth, folder.path(), "tap0", &strategy, 1, &[words, "CAP_NET_RAW"]);
+    }
+}
+
+#[test]
+fn the_one_capability_that_it_names_suffices() {
+    if !root() {
+        return;
+    }
+    let _alone = alone();
+    for strategy in ["afpacket", "pcap"] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let binary = folder.path().join("netmoth");
+        std::fs::copy(NETMOTH, &binary).unwrap();
+        let wire = Wire::new(1, 1500);
+        let mut netmoth = wire.at_tap("setpriv");
+        netmoth.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"]);
+        netmoth
+            .args(["--inh-caps", "+net_raw", "--ambient-caps", "+net_raw", "--bounding-set", "-all,+net_raw"])
+            .arg(&binary);
+        let settings = Settings { interface: "lo", more: format!("strategy: {strategy}"), ..Settings::workers(2) };
+        let sensor = Sensor::start(netmoth, folder.path(), &settings);
+        run(wire.at_tap("ping").args(["-q", "-c", "5", "-i", "0.01", "127.0.0.1"]), SHORT).expect_success();
+        assert_eq!(sensor.stop().assert_nothing_lost(), 10, "{strategy}");
     }
 }
 
