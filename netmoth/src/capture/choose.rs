@@ -23,12 +23,12 @@ impl Way {
     /// All of them, best first.
     pub const ALL: [Self; 3] = [Self::Tap, Self::AfPacket, Self::Pcap];
 
-    /// As the configuration has it.
+    /// The strategy as the configuration has it, and its mode.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Tap => "strategy: ebpf, mode: tap",
-            Self::AfPacket => "strategy: afpacket",
-            Self::Pcap => "strategy: pcap",
+            Self::Tap => "ebpf (tap)",
+            Self::AfPacket => "afpacket",
+            Self::Pcap => "pcap",
         }
     }
 
@@ -74,16 +74,16 @@ pub(super) fn open(config: &CaptureConfig) -> Result<(Live, Vec<Source>), Captur
     let mut last = CaptureError::NoWay { name: interface.name.clone() };
     for way in Way::ALL {
         if let Some(why) = objection(way, &interface, config) {
-            info!("strategy: auto: not {}: {why}", way.name());
+            info!("strategy: auto does not take {}: {why}", way.name());
             continue;
         }
         match Live::open(&way.alone(config)) {
             Ok(opened) => {
-                info!("strategy: auto: {}", way.name());
+                info!("strategy: auto takes {}", way.name());
                 return Ok(opened);
             }
             Err(why) => {
-                info!("strategy: auto: not {}: {why}", way.name());
+                info!("strategy: auto does not take {}: {why}", way.name());
                 last = why;
             }
         }

@@ -304,12 +304,9 @@ fn the_strategy_that_auto_comes_to_is_named_and_why_not_a_better_one() {
         assert!(checks.iter().all(|check| check.status == Status::Ok), "{checks:?}");
         checks.into_iter().find(|check| check.name == "strategy").unwrap().found
     };
-    assert_eq!(strategy(|_| {}), "strategy: ebpf, mode: tap");
+    assert_eq!(strategy(|_| {}), "ebpf (tap)");
     let used = strategy(|facts| card(facts).interface.addresses = vec![[192, 0, 2, 1].into()]);
-    assert!(used.starts_with("strategy: afpacket (not strategy: ebpf, mode: tap: eth1 has the address"), "{used}");
+    assert!(used.starts_with("afpacket (not ebpf (tap): eth1 has the address"), "{used}");
     let poor = strategy(|facts| facts.limits.capabilities = 1 << 13);
-    assert!(
-        poor.starts_with("strategy: afpacket (not strategy: ebpf, mode: tap: this process lacks CAP_BPF"),
-        "{poor}"
-    );
+    assert!(poor.starts_with("afpacket (not ebpf (tap): this process lacks CAP_BPF"), "{poor}");
 }

@@ -31,12 +31,12 @@ fn frames_are_taken_where_the_host_does_not_use_the_interface_and_copied_where_i
     let _alone = alone();
     let wire = Wire::new(1, 1500);
     let (run, check) = said(&wire);
-    assert!(run.contains("auto: strategy: ebpf, mode: tap") && run.contains("XDP"), "{run}");
-    assert!(check.ends_with("strategy: ebpf, mode: tap"), "{check}");
+    assert!(run.contains("auto takes ebpf (tap)") && run.contains("XDP"), "{run}");
+    assert!(check.ends_with("ebpf (tap)"), "{check}");
 
     wire.script_tap("ip address add 10.72.0.2/24 dev tap0");
-    let why = "not strategy: ebpf, mode: tap: tap0 has the address 10.72.0.2";
+    let why = "ebpf (tap): tap0 has the address 10.72.0.2";
     let (run, check) = said(&wire);
-    assert!(run.contains(why) && run.contains("auto: strategy: afpacket") && run.contains("AF_PACKET"), "{run}");
-    assert!(check.contains("strategy: afpacket") && check.contains(why), "{check}");
+    assert!(run.contains(why) && run.contains("auto takes afpacket") && run.contains("AF_PACKET"), "{run}");
+    assert!(check.contains("  afpacket (not ebpf") && check.contains(why), "{check}");
 }
