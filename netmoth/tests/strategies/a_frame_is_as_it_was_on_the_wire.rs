@@ -34,8 +34,7 @@ fn frames_of_every_length_arrive_byte_for_byte_and_in_order() {
         let sent: Vec<_> = (18..=1514).map(|length| numbered(length, length as usize)).collect();
         let ended = inside(&wire.file("tap"), || {
             let running = Running::start(&config(strategy, 1));
-            sent.iter().for_each(|frame| packets.send(frame));
-            running.wait_seen(sent.len() as u64);
+            running.feed(&packets, &sent);
             running.end()
         });
         ended.expect_all(sent.len() as u64);
@@ -84,8 +83,7 @@ fn a_tag_that_the_kernel_keeps_beside_the_frame_is_put_back() {
         ];
         let ended = inside(&wire.file("tap"), || {
             let running = Running::start(&config(strategy, 1));
-            sent.iter().for_each(|frame| packets.send(frame));
-            running.wait_seen(3);
+            running.feed(&packets, &sent);
             running.end()
         });
         ended.expect_all(3);

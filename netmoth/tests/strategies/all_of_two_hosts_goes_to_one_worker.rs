@@ -7,9 +7,11 @@ use netmoth::capture::Strategy;
 
 use crate::packets::{Packets, inside};
 use crate::receiving::{Ended, Running, config};
+use crate::support::command::SHORT;
 use crate::support::frames::{self, Ethernet};
 use crate::support::lab::Wire;
-use crate::support::{alone, root};
+use crate::support::sensor::{NETMOTH, Sensor, Settings};
+use crate::support::{alone, compare, root};
 
 /// Captures `sent` with `workers` workers.
 fn captured(sent: &[Vec<u8>], workers: usize) -> Ended {
@@ -17,8 +19,7 @@ fn captured(sent: &[Vec<u8>], workers: usize) -> Ended {
     let packets = Packets::open(&wire.file("out"), "out0");
     let ended = inside(&wire.file("tap"), || {
         let running = Running::start(&config(Strategy::AfPacket, workers));
-        sent.iter().for_each(|frame| packets.send(frame));
-        running.wait_seen(sent.len() as u64);
+        running.feed(&packets, sent);
         running.end()
     });
     ended.expect_all(sent.len() as u64);
@@ -67,13 +68,50 @@ fn conversation(a: IpAddr, b: IpAddr) -> Vec<Vec<u8>> {
                 }
             } else {
                 for piece in [1u16, 9, 16] {
-                    let header = [&[17, 0][..], &piece.to_be_bytes(), &[0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8]].concat();
-                    all.push(frames::ip(ethernet, from.0, to.0, 44, &header));
+                    let header = [&[17, 0][..], &piece.to_be_bytes(), &[0, 0, 0, 1]].concat();
+                    let ports = [u16::to_be_bytes(from.1), u16::to_be_bytes(to.1), [0, 24], [0, 0]].concat();
+                    all.push(frames::ip(ethernet, from.0, to.0, 44, &[header, ports].concat()));
                 }
             }
         }
     }
     all
+}
+
+/// Conversations of 32 pairs of hosts.
+fn conversations() -> Vec<Vec<Vec<u8>>> {
+    let v4 = |net: u8| (IpAddr::from([10, net, 0, 1]), IpAddr::from([10, net, 0, 2]));
+    let v6 = |net: u16| (IpAddr::from([0xfd00, net, 0, 0, 0, 0, 0, 1]), IpAddr::from([0xfd00, net, 0, 0, 0, 0, 0, 2]));
+    (0..16).map(v4).chain((0..16).map(v6)).map(|(a, b)| conversation(a, b)).collect()
+}
+
+#[test]
+fn the_pieces_of_a_datagram_and_its_whole_neighbours_are_booked_on_one_record() {
+    if !root() {
+        return;
+    }
+    let _alone = alone();
+    let talks = conversations();
+    for strategy in ["afpacket", "pcap"] {
+        let folder = tempfile::tempdir().unwrap();
+        let wire = Wire::new(1, 1500);
+        let packets = Packets::open(&wire.file("out"), "out0");
+        let more = format!("strategy: {strategy}\nstatus_interval: 1");
+        let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &Settings { more, ..Settings::workers(2) });
+        talks.iter().flatten().for_each(|frame| packets.send(frame));
+        // A last connection, behind all others.
+        packets.send(&frames::load(1, 0)[0]);
+        sensor.process().wait_for(&format!("{} flows open", talks.len() * 3 + 1), SHORT);
+        let outcome = sensor.stop();
+        assert_eq!(outcome.assert_nothing_lost(), talks.concat().len() as u64 + 1);
+        let records = outcome.records();
+        // Each conversation is held without tags, with one and with two.
+        assert_eq!(records.len(), talks.len() * 3 + 1);
+        for record in records.iter().filter(|record| compare::number(record, "proto") == 17) {
+            let way = |column| compare::number(record, column);
+            assert_eq!((way("src_packets"), way("dst_packets"), way("dst_port")), (4, 4, 53), "{record}");
+        }
+    }
 }
 
 #[test]
@@ -82,10 +120,7 @@ fn the_pieces_of_a_datagram_go_where_its_whole_neighbours_go() {
         return;
     }
     let _alone = alone();
-    let v4 = |net: u8| (IpAddr::from([10, net, 0, 1]), IpAddr::from([10, net, 0, 2]));
-    let v6 = |net: u16| (IpAddr::from([0xfd00, net, 0, 0, 0, 0, 0, 1]), IpAddr::from([0xfd00, net, 0, 0, 0, 0, 0, 2]));
-    let pairs: Vec<_> = (0..16).map(v4).chain((0..16).map(v6)).collect();
-    let talks: Vec<_> = pairs.into_iter().map(|(a, b)| conversation(a, b)).collect();
+    let talks = conversations();
     let ended = captured(&talks.concat(), 2);
     for talk in &talks {
         assert_eq!(homes(&ended, talk).len(), 1);

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use netmoth::capture::{CaptureConfig, CaptureCounts, Live, Source, Strategy};
 use netmoth_shared::fate::Fate;
 
+use crate::packets::Packets;
 use crate::support::command::{SHORT, until};
 
 /// A frame as a worker saw it.
@@ -60,6 +61,17 @@ impl Running {
         let workers = sources.into_iter().map(thread).collect();
         capture.start().unwrap_or_else(|error| panic!("{error}"));
         Self { capture, workers, stop }
+    }
+
+    /// Sends frames, never more at a time than a veth's backlog has room for, and waits until the kernel has seen them all.
+    #[track_caller]
+    pub(crate) fn feed(&self, packets: &Packets, frames: &[Vec<u8>]) {
+        let mut sent = 0;
+        for burst in frames.chunks(500) {
+            burst.iter().for_each(|frame| packets.send(frame));
+            sent += burst.len() as u64;
+            self.wait_seen(sent);
+        }
     }
 
     /// Waits until the kernel has seen `frames` frames.
