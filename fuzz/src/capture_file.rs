@@ -1,8 +1,8 @@
 //! Any bytes as a capture file: it is read to its end or refused, within bounds.
 
-use std::cell::Cell;
 use std::io::{self, Read};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use netmoth::capture::BATCH;
 use netmoth::capture::file::{CaptureFile, CapturedPacket};
@@ -20,27 +20,28 @@ const DEFLATED: usize = 1032;
 /// The input as a stream that sees how much room it is offered: the size of the buffer behind it.
 struct Watched {
     left: io::Cursor<Vec<u8>>,
-    offered: Rc<Cell<usize>>,
+    offered: Arc<AtomicUsize>,
 }
 
 impl Read for Watched {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        self.offered.set(self.offered.get().max(room.len()));
+        self.offered.fetch_max(room.len(), Relaxed);
         self.left.read(room)
     }
 }
 
 /// Reads `input` as `netmoth read` does.
 pub fn capture_file(input: &[u8]) {
-    let offered = Rc::new(Cell::new(0));
-    let reader = Watched { left: io::Cursor::new(input.to_vec()), offered: Rc::clone(&offered) };
+    let offered = Arc::new(AtomicUsize::new(0));
+    let reader = Watched { left: io::Cursor::new(input.to_vec()), offered: Arc::clone(&offered) };
     if let Ok(mut file) = CaptureFile::from_reader("input".into(), Box::new(reader)) {
         let (packets, bytes) = read_to_the_end(&mut file);
         let unpacked = if input.starts_with(&[0x1f, 0x8b]) { input.len() * DEFLATED } else { input.len() };
         let least = packets * SMALLEST + bytes;
         assert!(least <= unpacked, "{packets} packets with {bytes} bytes out of {}", input.len());
     }
-    assert!(offered.get() <= BUFFER, "a buffer of {} bytes for {}", offered.get(), input.len());
+    let offered = offered.load(Relaxed);
+    assert!(offered <= BUFFER, "a buffer of {offered} bytes for {}", input.len());
 }
 
 /// Packets of the file and their bytes. Every call hands over a batch or says that it was the last: that is why this ends.

@@ -10,13 +10,15 @@ pub enum Fate {
     QueueNotCaptured = 1,
     /// Passed to the host: the queue is captured, but no socket stands at the index chosen (start-up and shutdown).
     NoSocket = 2,
+    /// Passed to the host: the capture filter doesn't ask for it.
+    NotMatched = 3,
 }
 
 impl Fate {
     /// How many fates there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
     /// All fates; each stands at the index of its number.
-    pub const ALL: [Self; Self::COUNT] = [Self::Redirected, Self::QueueNotCaptured, Self::NoSocket];
+    pub const ALL: [Self; Self::COUNT] = [Self::Redirected, Self::QueueNotCaptured, Self::NoSocket, Self::NotMatched];
 
     /// The name in metrics and summaries.
     pub const fn label(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Fate {
             Self::Redirected => "redirected",
             Self::QueueNotCaptured => "queue_not_captured",
             Self::NoSocket => "no_socket",
+            Self::NotMatched => "not_matched",
         }
     }
 
@@ -62,15 +65,15 @@ mod tests {
 
     #[test]
     fn slots_of_two_queues_never_overlap_and_stay_inside_the_map() {
-        let mut seen = [false; 9];
+        let mut seen = [false; 12];
         for queue in 0..3 {
             for fate in Fate::ALL {
                 let slot = slot(queue, 2, fate) as usize;
                 assert!(!core::mem::replace(&mut seen[slot], true));
             }
         }
-        assert_eq!(slots(2), Some(9));
-        assert_eq!(slot(77, 2, Fate::NoSocket), 8);
+        assert_eq!(slots(2), Some(12));
+        assert_eq!(slot(77, 2, Fate::NoSocket), 10);
         assert_eq!(slots(u32::MAX), None);
     }
 }

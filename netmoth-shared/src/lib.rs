@@ -9,6 +9,7 @@
 //! 4. [`choose`](choose::choose) puts the three together: which socket of a queue takes this frame.
 //! 5. [`plain`] does 1 and 4 again for a verifier that grants less.
 //! 6. [`fate`] names what can become of a frame; the program counts each frame under exactly one.
+//! 7. [`mirror`] is what the programs at traffic control and the sensor agree on.
 
 #![no_std]
 
@@ -16,6 +17,7 @@ pub mod choose;
 pub mod fate;
 pub mod fragment;
 pub mod hash;
+pub mod mirror;
 pub mod plain;
 pub mod walk;
 
@@ -33,6 +35,23 @@ pub const FATES_MAP: &str = "FATES";
 pub const FRAGMENTS_MAP: &str = "FRAGMENTS";
 /// One-element array of [`Settings`].
 pub const SETTINGS_MAP: &str = "SETTINGS";
+/// Program array of the stages below.
+pub const STAGES_MAP: &str = "STAGES";
+/// Name of the function at [`STAGE_MATCHED`]: does what [`PROGRAM`] does without a filter.
+pub const PROGRAM_MATCHED: &str = "netmoth_matched";
+/// The same without CAP_PERFMON.
+pub const PROGRAM_MATCHED_COPIED: &str = "netmoth_matched_copied";
+/// Name of the function at [`STAGE_UNMATCHED`]: counts, and lets pass.
+pub const PROGRAM_UNMATCHED: &str = "netmoth_unmatched";
+
+/// Where a capture filter stands, which is made when the sensor starts; it goes on to one of the next two.
+pub const STAGE_FILTER: u32 = 0;
+/// What the filter takes.
+pub const STAGE_MATCHED: u32 = 1;
+/// What it doesn't.
+pub const STAGE_UNMATCHED: u32 = 2;
+/// How many stages there are.
+pub const STAGES: u32 = 3;
 
 /// Which sockets take the frames of one receive queue: `first_socket .. first_socket + sockets`. No sockets: the queue
 /// isn't captured, and its frames go on to the host.
@@ -53,8 +72,8 @@ pub struct Settings {
     pub key: hash::HashKey,
     /// Rows of [`QUEUES_MAP`]; frames of queues beyond are counted in one row of their own.
     pub queues: u32,
-    /// Always 0; makes the tail of the layout explicit.
-    pub reserved: u32,
+    /// 1 where a filter stands at [`STAGE_FILTER`].
+    pub filtered: u32,
 }
 
 const _: () = assert!(size_of::<QueueSockets>() == 8 && align_of::<QueueSockets>() == 4);

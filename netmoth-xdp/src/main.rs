@@ -7,18 +7,19 @@
 #![no_main]
 
 mod frame;
+mod mirror;
 
 use aya_ebpf::bindings::xdp_action::{XDP_PASS, XDP_REDIRECT};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{map, xdp};
-use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, XskMap};
+use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, ProgramArray, XskMap};
 use aya_ebpf::programs::XdpContext;
 use netmoth_shared::choose::{Memory, choose};
 use netmoth_shared::fate::{Fate, slot};
 use netmoth_shared::fragment::{Datagram, Piece, REMEMBERED};
 use netmoth_shared::hash::HashKey;
 use netmoth_shared::plain;
-use netmoth_shared::{QueueSockets, Settings};
+use netmoth_shared::{QueueSockets, STAGE_FILTER, STAGES as STAGE_COUNT, Settings};
 
 // The loader sets the sizes of the first three.
 #[map]
@@ -31,24 +32,71 @@ static FATES: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 #[map]
 static FRAGMENTS: LruHashMap<Datagram, Piece> = LruHashMap::with_max_entries(REMEMBERED, 0);
+#[map]
+static STAGES: ProgramArray = ProgramArray::with_max_entries(STAGE_COUNT, 0);
 
 // Without frags: a frame of several buffers can't be told whole to a socket in copy mode, so the kernel refuses the
 // program where such frames can come, and the loader says why (see README.md).
 #[xdp]
 fn netmoth(ctx: XdpContext) -> u32 {
-    let frame = frame::Frame::of(&ctx);
-    run(&ctx, |key, sockets| choose(&frame, key, sockets, &Kernel))
+    filter(&ctx, || matched(&ctx))
 }
 
 /// The same for a sensor without CAP_PERFMON: the loader takes it where the verifier refuses the first.
 #[xdp]
 fn netmoth_copied(ctx: XdpContext) -> u32 {
-    run(&ctx, |key, sockets| plain::choose(&frame::Copied(&ctx), key, sockets, &Kernel))
+    filter(&ctx, || matched_copied(&ctx))
+}
+
+/// Behind a filter that wants the frame.
+#[xdp]
+fn netmoth_matched(ctx: XdpContext) -> u32 {
+    matched(&ctx)
+}
+
+/// The same without CAP_PERFMON.
+#[xdp]
+fn netmoth_matched_copied(ctx: XdpContext) -> u32 {
+    matched_copied(&ctx)
+}
+
+/// Behind a filter that doesn't.
+#[xdp]
+fn netmoth_unmatched(ctx: XdpContext) -> u32 {
+    if let Some(settings) = SETTINGS.get(0) {
+        count(slot(ctx.rx_queue_index(), settings.queues, Fate::NotMatched));
+    }
+    XDP_PASS
+}
+
+/// Goes on to the filter, where there is one, and to `matched` where there is none.
+#[inline(always)]
+fn filter(ctx: &XdpContext, matched: impl FnOnce() -> u32) -> u32 {
+    // An array of one element always has it; the verifier wants the test.
+    let Some(settings) = SETTINGS.get(0) else { return XDP_PASS };
+    if settings.filtered == 0 {
+        return matched();
+    }
+    // SAFETY: nothing here needs to be dropped, so a call that doesn't return leaves nothing behind.
+    unsafe { STAGES.tail_call(ctx, STAGE_FILTER) };
+    // No filter there, against the settings: what wasn't asked for isn't taken.
+    count(slot(ctx.rx_queue_index(), settings.queues, Fate::NotMatched));
+    XDP_PASS
+}
+
+#[inline(always)]
+fn matched(ctx: &XdpContext) -> u32 {
+    let frame = frame::Frame::of(ctx);
+    run(ctx, |key, sockets| choose(&frame, key, sockets, &Kernel))
+}
+
+#[inline(always)]
+fn matched_copied(ctx: &XdpContext) -> u32 {
+    run(ctx, |key, sockets| plain::choose(&frame::Copied(ctx), key, sockets, &Kernel))
 }
 
 #[inline(always)]
 fn run(ctx: &XdpContext, choose: impl FnOnce(&HashKey, u32) -> u32) -> u32 {
-    // An array of one element always has it; the verifier wants the test.
     let Some(settings) = SETTINGS.get(0) else { return XDP_PASS };
     let queue = ctx.rx_queue_index();
     let (fate, action) = decide(queue, settings, choose);

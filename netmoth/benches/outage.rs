@@ -3,18 +3,20 @@
 //! cores sender, worker and PostgreSQL share them, and at the sender's maximum all three lose.
 //!
 //! What capture must not notice: packets per second, frames lost and resident memory with the store and without it. What
-//! follows: how long the spool takes to drain.
-#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+//! follows: how long the spool takes to drain. `-- --format json` prints one object.
 
 #[path = "../tests/support/postgres.rs"]
 #[expect(dead_code, reason = "the tests need more of the server than this does")]
 mod postgres;
+#[path = "common/settings.rs"]
+mod settings;
 #[path = "../tests/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod support;
 
 use std::time::{Duration, Instant};
 
+use netmoth::bench::{Cell, Column, Report};
 use postgres::PostgresServer;
 use support::frames;
 use support::lab::Wire;
@@ -56,44 +58,60 @@ fn moment(wire: &Wire, sensor: &Sensor) -> Moment {
     }
 }
 
-/// Sends for `length`, and says what came of it.
-fn phase(name: &str, wire: &Wire, sensor: &Sensor, rate: u64, length: Duration) -> f64 {
+/// Sends for `length`. The row that says what came of it, and the packets received per second.
+fn phase(name: &str, wire: &Wire, sensor: &Sensor, rate: u64, length: Duration) -> (Vec<Cell>, f64) {
     let before = moment(wire, sensor);
-    let cpus = std::thread::available_parallelism().unwrap().get();
     let sender = Sender::start(Job {
         namespace: wire.file("out"),
         interface: "out0".into(),
         queues: vec![(0, frames::load(FLOWS, 0))],
         rounds: None,
-        cpu: Some(cpus - 1),
+        cpu: Some(settings::sending_cpu()),
         rate: Some(rate),
     });
     std::thread::sleep(length);
     let sent = sender.stop();
     let after = moment(wire, sensor);
     let received = (after.frames - before.frames) as f64 / sent.took.as_secs_f64();
-    println!(
-        "{name:<24} {received:>12.0} {:>12} {:>12.0} {:>12} {:>14} {:>8} {:>10}",
-        after.dropped - before.dropped,
-        (after.emitted - before.emitted) as f64 / sent.took.as_secs_f64(),
-        after.spooled,
-        after.spool_bytes,
-        after.lost,
-        format!("{}/{}", before.resident, after.resident),
-    );
-    received
+    let records = (after.emitted - before.emitted) as f64 / sent.took.as_secs_f64();
+    let row = vec![
+        name.into(),
+        received.into(),
+        (after.dropped - before.dropped).into(),
+        records.into(),
+        after.spooled.into(),
+        after.spool_bytes.into(),
+        after.lost.into(),
+        before.resident.into(),
+        after.resident.into(),
+    ];
+    (row, received)
+}
+
+fn report(seconds: u64) -> Report {
+    Report::new(
+        format!(
+            "the store away for {seconds} s: {FLOWS} connections in parts of a second, {}-byte frames, one worker",
+            frames::SMALLEST
+        ),
+        [
+            Column::text("while"),
+            Column::number("received", "packets/s", 0),
+            Column::number("frames lost", "", 0),
+            Column::number("emitted", "records/s", 0),
+            Column::number("in the spool", "records", 0),
+            Column::number("spool", "bytes", 0),
+            Column::number("records lost", "", 0),
+            Column::number("resident before", "MiB", 0),
+            Column::number("resident after", "MiB", 0),
+        ],
+    )
 }
 
 fn main() {
-    // `cargo test --all-targets` runs benchmarks too, with this argument: that is no time to measure.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
-    }
-    let number = |name: &str, default: u64| {
-        std::env::var(name)
-            .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-    };
-    let (seconds, rate) = (number("NETMOTH_BENCH_SECONDS", 20), number("NETMOTH_BENCH_RATE", 400_000));
+    let Some(format) = settings::asked() else { return };
+    let (seconds, rate) =
+        (settings::number("NETMOTH_BENCH_SECONDS", 20), settings::number("NETMOTH_BENCH_RATE", 400_000));
     let length = Duration::from_secs(seconds);
     let server = PostgresServer::start().expect("PostgreSQL");
     let (wire, folder) = (Wire::new(1, 1500), tempfile::tempdir().unwrap());
@@ -101,28 +119,24 @@ fn main() {
     let more = format!("active_timeout: 1\nstatus_interval: 0\nring_size: 16384\nmetrics: {ADDRESS}");
     let settings = Settings { more, spool_bytes: 8 << 30, ..Settings::workers(1) };
     let sensor = Sensor::start_with_store(wire.at_tap(NETMOTH), folder.path(), &settings, server.socket_url());
-    println!(
-        "{FLOWS} connections in parts of a second, {}-byte frames, one worker, away for {seconds} s",
-        frames::SMALLEST
-    );
-    println!(
-        "{:<24} {:>12} {:>12} {:>12} {:>12} {:>14} {:>8} {:>10}",
-        "", "packets/s", "frames lost", "records/s", "in spool", "spool bytes", "lost", "MiB"
-    );
+    let mut report = report(seconds);
     phase("warming up", &wire, &sensor, rate, Duration::from_secs(5));
-    let there = phase("store there", &wire, &sensor, rate, length.min(Duration::from_secs(60)));
+    let (row, there) = phase("store there", &wire, &sensor, rate, length.min(Duration::from_secs(60)));
+    report.row(row);
     server.stop();
-    let away = phase("store away", &wire, &sensor, rate, length);
+    let (row, away) = phase("store away", &wire, &sensor, rate, length);
+    report.row(row);
     let kept = moment(&wire, &sensor).spooled;
     server.resume();
     let begun = Instant::now();
     while moment(&wire, &sensor).spooled > 0 {}
     let took = begun.elapsed().as_secs_f64();
-    println!(
+    report.note(format!(
         "away / there: {:.2} %; {kept} records drained in {took:.1} s: {:.0} records/s",
         100.0 * away / there,
         kept as f64 / took
-    );
+    ));
+    report.print(format, &mut std::io::stdout()).expect("standard output");
     let outcome = sensor.stop();
     outcome.assert_sums();
     assert_eq!(outcome.sum("lost"), 0, "records");

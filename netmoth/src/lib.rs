@@ -10,7 +10,7 @@
 //!
 //! Two modules put them together: [`sensor`] for live capture, [`replay`] for files. Around them: [`time`] is the clock
 //! that all of it is told, [`metrics`] the fate of every frame and record, [`prometheus`] the page that shows them,
-//! [`config`] the configuration file, [`cli`] the commands, [`bench`] what measures us, [`check`] the questions to
+//! [`filter`] chooses frames, [`libpcap`] compiles for it, [`config`] the configuration file, [`cli`] the commands, [`bench`] what measures us, [`check`] the questions to
 //! this host, [`logging`] and [`service`] what systemd hears of us.
 
 pub mod capture;
@@ -27,6 +27,8 @@ mod cause;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod filter;
+pub mod libpcap;
 pub mod logging;
 pub mod metrics;
 mod progress;

@@ -30,8 +30,13 @@ impl Progress {
         if !self.terminal || self.batches < BATCHES {
             return;
         }
+        self.moment(packets);
+    }
+
+    /// So many in all by now; for those who come by only now and then.
+    pub(crate) fn moment(&mut self, packets: u64) {
         self.batches = 0;
-        if self.last.elapsed() >= Duration::from_secs(1) {
+        if self.terminal && self.last.elapsed() >= Duration::from_secs(1) {
             self.last = Instant::now();
             self.shown = true;
             // Nobody is worse off without this line.

@@ -1,7 +1,7 @@
 //! Capture files through the same engine as live frames, on the packets' own time.
 //!
-//! One worker reads, parses and tracks in place. Several are threads: who reads deals the packets of each stretch of the file
-//! among them (`deal` says to whom, `crew` hands over), as the XDP program deals frames to the sockets of a queue. `output` is
+//! One worker reads, parses and tracks in place. Several are threads that take turns at reading: who reads deals the packets of
+//! a stretch of the file among all (`deal` says to whom, `crew` hands over), as the XDP program deals frames to the sockets of a queue. `output` is
 //! where the records of each go.
 
 mod crew;
@@ -67,7 +67,6 @@ pub struct ReplayConfig {
 
 /// One capture, of one file or several in a row.
 pub struct Replay<W: Write> {
-    clock: ReplayClock,
     outputs: Outputs<W>,
     way: Way<W>,
 }
@@ -75,7 +74,7 @@ pub struct Replay<W: Write> {
 /// Who does the work.
 enum Way<W: Write> {
     /// The thread that reads.
-    Here(Box<Engine>, Output<W>),
+    Here(Box<Engine>, ReplayClock, Output<W>),
     /// Threads of their own.
     Crew(Crew),
 }
@@ -93,11 +92,11 @@ impl<W: Write + Send + 'static> Replay<W> {
         let mut outputs = Outputs::new(&config, printer);
         let way = if config.workers <= 1 {
             let (output, counters) = outputs.add(writer);
-            Way::Here(Box::new(Engine::new(&config.flow, counters)?), output)
+            Way::Here(Box::new(Engine::new(&config.flow, counters)?), ReplayClock::default(), output)
         } else {
             Way::Crew(Crew::start(&config, &mut outputs, writer)?)
         };
-        Ok(Self { clock: ReplayClock::default(), outputs, way })
+        Ok(Self { outputs, way })
     }
 
     /// Reads one file to its end.
@@ -106,16 +105,15 @@ impl<W: Write + Send + 'static> Replay<W> {
     /// A file that can't be read to its end (what came before counts), or an output that can't be written.
     pub fn file(&mut self, path: &Path) -> Result<(), ReplayError> {
         let mut file = CaptureFile::open(path)?;
-        let mut progress = Progress::of("packets read");
-        loop {
-            let more = match &mut self.way {
-                Way::Here(engine, output) => one_batch(&mut file, engine, &mut self.clock, output)?,
-                Way::Crew(crew) => crew.one_stretch(&mut file, &mut self.clock)?,
-            };
-            progress.batch(file.packets());
-            if !more? {
-                return Ok(());
+        match &mut self.way {
+            Way::Here(engine, clock, output) => {
+                let mut progress = Progress::of("packets read");
+                while one_batch(&mut file, engine, clock, output)?? {
+                    progress.batch(file.packets());
+                }
+                Ok(())
             }
+            Way::Crew(crew) => Ok(crew.file(file)??),
         }
     }
 
@@ -125,11 +123,11 @@ impl<W: Write + Send + 'static> Replay<W> {
     /// An output that can't be written.
     pub fn finish(self) -> Result<WorkerTotals, ReplayError> {
         match self.way {
-            Way::Here(mut engine, mut output) => {
+            Way::Here(mut engine, _, mut output) => {
                 engine.finish(&mut output);
                 output.finish()?;
             }
-            Way::Crew(crew) => crew.finish(self.clock.latest())?,
+            Way::Crew(crew) => crew.finish()?,
         }
         self.outputs.finish()
     }

@@ -52,9 +52,16 @@ fn without_an_interface_it_says_where_to_name_one() {
 }
 
 #[test]
-fn an_interface_that_the_host_uses_fails_with_the_way_out() {
+fn an_interface_that_the_host_uses_is_mirrored_and_a_tap_on_it_fails_with_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
-    let (status, output) = check(Command::new(NETMOTH), folder.path(), &["-i", "lo"]);
+    let (_, output) = check(Command::new(NETMOTH), folder.path(), &["-i", "lo"]);
+    let (line, _) = answer(&output, "use by the host");
+    assert!(line.starts_with("ok") && line.contains("mirrored"), "{output}");
+    let file = folder.path().join("tap.yml");
+    std::fs::write(&file, "mode: tap\n").unwrap();
+    let store = format!("sqlite:{}", folder.path().join("flows.db").display());
+    let arguments = ["check", "-i", "lo", "--store", &store, "-c", file.to_str().unwrap()];
+    let (status, output) = said(&Command::new(NETMOTH).args(arguments).output().unwrap());
     assert_eq!(status, Some(1), "{output}");
     let (line, remedy) = answer(&output, "use by the host");
     assert!(line.starts_with("FAIL") && line.contains("127.0.0.1") && remedy.contains("exclusive: true"), "{output}");

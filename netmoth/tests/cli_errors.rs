@@ -37,10 +37,16 @@ fn a_wrong_type_and_a_value_out_of_range_are_named_with_their_lines() {
 
 #[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
-    refused("interface: eth0\nbpf: \"port 80\"\n", &["run"], 2, &["sensor.yml:2", "bpf", "strategy: afpacket"]);
     refused("interface: eth0\nstrategy: dpdk\n", &["run"], 2, &["sensor.yml:2", "strategy", "ebpf", "afpacket"]);
     let store = "sqlite:/nonexistent/flows.db";
     refused("retention_days: 7\n", &["run", "-i", "lo", "--store", store], 2, &["retention_days", store, "PostgreSQL"]);
+}
+
+#[test]
+fn a_filter_that_is_none_is_refused_in_the_words_of_libpcap() {
+    let broken = "interface: eth0\nbpf: \"tcp prot 80\"\n";
+    refused(broken, &["run"], 2, &["sensor.yml:2", "bpf", "syntax error", "pcap-filter"]);
+    refused(broken, &["check"], 2, &["sensor.yml:2", "bpf", "syntax error"]);
 }
 
 #[test]

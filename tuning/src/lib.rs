@@ -10,8 +10,10 @@ mod ethtool;
 pub mod features;
 pub mod limits;
 pub mod link;
+pub mod offload;
 pub mod queues;
 pub mod rss;
+pub mod statistics;
 pub mod xdp;
 
 pub use error::TuningError;

@@ -187,7 +187,8 @@ fn v6<'a>(base: Ip<'a>, ip: &LaxIpv6Slice<'a>, sliced: &LaxSlicedPacket<'a>) -> 
         extensions: chain.extensions,
         pieces: chain.pieces,
         behind_later_piece: chain.behind_later_piece,
-        stop: stop(sliced),
+        stop: stop(sliced)
+            .map(|stop| if ends_in_authentication_of_no_length(ip) { Stop::AuthenticationOfNoLength } else { stop }),
         protocol: ip.payload().ip_number.0,
         payload: ip.payload().payload,
         ..base
@@ -235,6 +236,12 @@ fn chain(mut next: u8, mut rest: &[u8]) -> Chain {
         rest = &rest[length..];
     }
     chain
+}
+
+/// Behind the headers that were read stands an authentication header that says it is shorter than its own first fields: where the
+/// packet ends soon, etherparse speaks of the end and not of the length.
+fn ends_in_authentication_of_no_length(ip: &LaxIpv6Slice<'_>) -> bool {
+    ip.payload().ip_number.0 == 51 && ip.payload().payload.get(1) == Some(&0)
 }
 
 /// Why the extension headers ended early: not for what came behind them.

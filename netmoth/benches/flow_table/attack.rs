@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant as Wall;
 
+use netmoth::bench::{Column, Report};
 use netmoth::flow::{EndReason, FlowRecord, RecordSink};
 use netmoth::wire::{Packet, tcp_flags};
 
@@ -26,8 +27,7 @@ impl RecordSink for Packets {
 
 /// Half of the packets start new connections, ten times as many as the table holds; the other half belongs to
 /// connections that were established before.
-#[expect(clippy::print_stdout, reason = "it prints what it measures")]
-pub(crate) fn flood() {
+pub(crate) fn flood() -> Report {
     const TABLE: u32 = 131_072;
     const ESTABLISHED: u32 = 65_536;
     const ROUNDS: u32 = TABLE * 10 / (BATCH as u32 / 2);
@@ -42,22 +42,27 @@ pub(crate) fn flood() {
     let mut kept = Packets::default();
     driver.table.drain(EndReason::Shutdown, &mut kept);
     let exact = (0..ESTABLISHED).filter(|number| kept.0.get(&driver.client(*number)) == Some(&driver.sent(*number)));
-    println!(
-        "\nflood of {} new connections through a table of {TABLE} that holds {ESTABLISHED} established ones",
-        TABLE * 10
+    let new = TABLE * 10;
+    let mut report = Report::new(
+        format!(
+            "a flood of {new} new connections through a table of {TABLE} that holds {ESTABLISHED} established ones"
+        ),
+        [
+            Column::text("when"),
+            Column::number("cost", "ns/packet", 1),
+            Column::number("resident", "KiB", 0),
+            Column::number("exact", "established connections", 0),
+        ],
     );
-    println!("  ns/packet: {calm:.1} before, {early:.1} in its first tenth, {late:.1} in the rest");
-    println!(
-        "  resident: {} KiB once the table is full, {} KiB at the end; {} KiB were reserved for it at the start",
-        before / 1024,
-        after / 1024,
-        driver.table.memory_bytes() / 1024
-    );
-    println!(
-        "  evicted: {:?} (closed, unanswered, open); established with exact counts: {} of {ESTABLISHED}",
-        driver.table.evicted(),
-        exact.count()
-    );
+    report.row(["before".into(), calm.into()]);
+    report.row(["its first tenth".into(), early.into(), (before / 1024).into()]);
+    report.row(["the rest".into(), late.into(), (after / 1024).into(), (exact.count() as u64).into()]);
+    let reserved = driver.table.memory_bytes() / 1024;
+    let [closed, unanswered, open] = driver.table.evicted();
+    report.note(format!(
+        "{reserved} KiB were reserved for the table at the start. Evicted: {closed} closed, {unanswered} unanswered, {open} open."
+    ));
+    report
 }
 
 /// One packet of each of `keys` after the other, four times; ns per packet.
@@ -78,8 +83,7 @@ fn visit(secret: [u64; 2], keys: &[u32]) -> f64 {
 
 /// Keys that fall into one part in 512 of the index under a secret that the attacker guessed, under another one, and,
 /// for comparison, under the guessed one.
-#[expect(clippy::print_stdout, reason = "it prints what it measures")]
-pub(crate) fn collisions() {
+pub(crate) fn collisions() -> Report {
     const GUESS: [u64; 2] = [1, 2];
     const KEYS: usize = 16_384;
     const ROUNDS: usize = 9;
@@ -97,8 +101,12 @@ pub(crate) fn collisions() {
     };
     let (random, secret) = (median(0), median(1));
     let guessed = visit(GUESS, &crafted);
-    println!(
-        "\n{KEYS} keys crafted to collide under a guessed secret (ns/packet, medians of {ROUNDS} interleaved runs)"
+    let mut report = Report::new(
+        format!("{KEYS} keys crafted to collide under a guessed secret, medians of {ROUNDS} interleaved runs"),
+        [Column::text("keys"), Column::number("cost", "ns/packet", 1)],
     );
-    println!("  random keys {random:.1}, crafted keys {secret:.1}; crafted keys had the guess been right {guessed:.1}");
+    report.row(["random".into(), random.into()]);
+    report.row(["crafted".into(), secret.into()]);
+    report.row(["crafted, had the guess been right".into(), guessed.into()]);
+    report
 }

@@ -12,7 +12,8 @@ use super::{CaptureConfig, CaptureError, Interface, Live, Mode, Source, Strategy
 pub enum Way {
     /// XDP takes the frames.
     Tap,
-    // The place of a mirror: it copies, and costs less than packet sockets.
+    /// Programs at traffic control clone them.
+    Mirror,
     /// Packet sockets copy them.
     AfPacket,
     /// libpcap does.
@@ -21,12 +22,13 @@ pub enum Way {
 
 impl Way {
     /// All of them, best first.
-    pub const ALL: [Self; 3] = [Self::Tap, Self::AfPacket, Self::Pcap];
+    pub const ALL: [Self; 4] = [Self::Tap, Self::Mirror, Self::AfPacket, Self::Pcap];
 
     /// The strategy as the configuration has it, and its mode.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tap => "ebpf (tap)",
+            Self::Mirror => "ebpf (mirror)",
             Self::AfPacket => "afpacket",
             Self::Pcap => "pcap",
         }
@@ -36,6 +38,7 @@ impl Way {
     pub fn alone(self, config: &CaptureConfig) -> CaptureConfig {
         let (strategy, mode) = match self {
             Self::Tap => (Strategy::Ebpf, Mode::Tap),
+            Self::Mirror => (Strategy::Ebpf, Mode::Mirror),
             Self::AfPacket => (Strategy::AfPacket, config.mode),
             Self::Pcap => (Strategy::Pcap, config.mode),
         };
@@ -47,11 +50,15 @@ impl Way {
 pub fn objection(way: Way, interface: &Interface, config: &CaptureConfig) -> Option<String> {
     match way {
         Way::Tap if config.mode == Mode::Mirror => Some("mode: mirror is set".into()),
-        Way::Tap if !config.filter.is_empty() => Some("bpf: is set, and XDP does not filter yet".into()),
         Way::Tap => {
             let uses = interface.use_by_host().filter(|_| !config.exclusive)?;
             Some(format!("{} {uses}, and frames that XDP takes never reach the host", interface.name))
         }
+        Way::Mirror if config.mode == Mode::Tap => Some("mode: tap is set".into()),
+        Way::Mirror if !config.queues.is_empty() => {
+            Some("queues: is set, and a mirror takes its frames from no queue".into())
+        }
+        Way::Mirror => None,
         Way::AfPacket | Way::Pcap if !config.queues.is_empty() => {
             Some("queues: is set, and packet sockets know no receive queues".into())
         }
@@ -105,6 +112,7 @@ mod tests {
             running: true,
             addresses: if address { vec![[192, 0, 2, 1].into()] } else { Vec::new() },
             default_route: address,
+            above: Vec::new(),
         }
     }
 
@@ -117,7 +125,7 @@ mod tests {
     #[test]
     fn an_interface_of_the_host_is_never_taken_from_it() {
         assert_eq!(open_to(false, |_| {}), Way::ALL);
-        assert_eq!(open_to(true, |_| {}), [Way::AfPacket, Way::Pcap]);
+        assert_eq!(open_to(true, |_| {}), [Way::Mirror, Way::AfPacket, Way::Pcap]);
         assert_eq!(open_to(true, |config| config.exclusive = true), Way::ALL, "unless the configuration says so");
         let why = objection(Way::Tap, &interface(true), &CaptureConfig::new("eth7")).unwrap();
         assert!(why.contains("192.0.2.1") && why.contains("default route"), "{why}");
@@ -126,15 +134,15 @@ mod tests {
     #[test]
     fn what_only_one_way_can_do_leaves_only_that_way() {
         assert_eq!(open_to(false, |config| config.queues = vec![1]), [Way::Tap]);
-        assert_eq!(open_to(false, |config| config.busy_poll_us = 20), [Way::Tap]);
-        assert_eq!(open_to(false, |config| config.filter = "port 53".into()), [Way::AfPacket, Way::Pcap]);
-        assert_eq!(open_to(false, |config| config.mode = Mode::Mirror), [Way::AfPacket, Way::Pcap]);
+        assert_eq!(open_to(false, |config| config.busy_poll_us = 20), [Way::Tap, Way::Mirror]);
+        assert_eq!(open_to(false, |config| config.mode = Mode::Mirror), [Way::Mirror, Way::AfPacket, Way::Pcap]);
+        assert_eq!(open_to(false, |config| config.mode = Mode::Tap), [Way::Tap, Way::AfPacket, Way::Pcap]);
     }
 
     #[test]
     fn a_way_alone_asks_for_itself() {
         let config = CaptureConfig { strategy: Strategy::Auto, ..CaptureConfig::new("eth7") };
         let alone = Way::ALL.map(|way| way.alone(&config).strategy);
-        assert_eq!(alone, [Strategy::Ebpf, Strategy::AfPacket, Strategy::Pcap]);
+        assert_eq!(alone, [Strategy::Ebpf, Strategy::Ebpf, Strategy::AfPacket, Strategy::Pcap]);
     }
 }

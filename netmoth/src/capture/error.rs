@@ -3,8 +3,10 @@
 use std::io;
 
 use super::interface::Interface;
+use super::program::AttachedProgram;
 use super::{PcapError, ProgramError};
 use crate::cause::Cause;
+use crate::filter::FilterError;
 
 /// Why capture could not start.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +25,9 @@ pub enum CaptureError {
     NoInterface { name: String, existing: String },
     #[error(
         "interface {name} {uses}. Frames that Netmoth takes never reach the host's own stack: this host would fall off \
-         the network, your SSH session with it. Capture on a mirror or tap port without an address; or, if nothing \
-         depends on {name}, set exclusive: true in the configuration"
+         the network, your SSH session with it. Set mode: mirror (or auto) to look at them without taking them; or capture \
+         on a mirror or tap port without an address; or, if nothing depends on {name}, set exclusive: true in the \
+         configuration"
     )]
     InUse { name: String, uses: String },
     #[error(
@@ -92,9 +95,56 @@ pub enum CaptureError {
         "{0} of the interface's frame memory can't be set up: {1}; ring_size must be a power of two that the kernel can allocate"
     )]
     Ring(&'static str, Cause),
+    #[error(
+        "{name} carries {layer} frames, not Ethernet: they can't be mirrored. Capture on the interface that carries them \
+         (for a tunnel or VPN, the one beneath it)"
+    )]
+    NotEthernet { name: String, layer: String },
+    #[error(
+        "queues: names receive queues of {name}, but mode: mirror takes its frames from no queue; leave queues: empty, or set \
+         mode: tap (which takes the frames from the host)"
+    )]
+    MirrorQueues { name: String },
+    #[error("bpf: {0}; man pcap-filter describes the language")]
+    Filter(#[from] FilterError),
+    #[error(
+        "{name} is mirrored already: its private pair {pair} has the XDP program {program}. Stop the other sensor; if there \
+         is none: ip link del {pair}"
+    )]
+    Mirrored { name: String, pair: String, program: AttachedProgram },
+    #[error(
+        "an interface {pair} is there that Netmoth did not make, and the private pair for {name} needs the name; rename it \
+         or remove it: ip link del {pair}"
+    )]
+    PairName { name: String, pair: String },
+    #[error("the private veth pair for {name} can't be {step}: {cause}. {remedy}")]
+    Pair { name: String, step: &'static str, cause: Cause, remedy: &'static str },
+    #[error(
+        "the programs that mirror {name} can't be attached: {cause}. They need CAP_BPF and CAP_NET_ADMIN, and a kernel from \
+         5.10 with CONFIG_NET_CLS_BPF and CONFIG_NET_SCH_INGRESS; mode: tap does without on an interface that the host doesn't use"
+    )]
+    Mirror { name: String, cause: Cause },
 }
 
 impl CaptureError {
+    /// A step on the way to a private pair that failed.
+    pub(super) fn pair(name: &str, step: &'static str, cause: io::Error) -> Self {
+        let remedy = match cause.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => {
+                "Run as root, or give the process CAP_NET_ADMIN (scripts/netmoth.service does)"
+            }
+            Some(libc::EOPNOTSUPP) => "The kernel needs CONFIG_VETH: modprobe veth",
+            _ => {
+                "The kernel log (dmesg) may say more; mode: tap does without a pair on an interface that the host doesn't use"
+            }
+        };
+        Self::Pair { name: name.to_owned(), step, cause: cause.into(), remedy }
+    }
+
+    pub(super) fn mirror(name: &str, cause: io::Error) -> Self {
+        Self::Mirror { name: name.to_owned(), cause: cause.into() }
+    }
+
     pub(super) fn netlink(cause: io::Error) -> Self {
         Self::Netlink(cause.into())
     }

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 
-use super::CaptureError;
 use super::netlink;
+use super::{CaptureError, above};
 
 /// An interface as the kernel describes it at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Interface {
     pub addresses: Vec<IpAddr>,
     /// Whether a default route leaves through it.
     pub default_route: bool,
+    /// What the host uses through it, in words: `is a port of br0`, `carries eth0.7, which has the address 10.0.7.1`.
+    pub above: Vec<String>,
 }
 
 impl Interface {
@@ -54,6 +56,7 @@ impl Interface {
             running: running(link),
             addresses: addresses(index)?,
             default_route: default_route(index)?,
+            above: above::uses(index, &links)?,
         })
     }
 
@@ -67,11 +70,12 @@ impl Interface {
         if self.default_route {
             uses.push("carries the default route".into());
         }
+        uses.extend(self.above.iter().cloned());
         (!uses.is_empty()).then(|| uses.join(" and "))
     }
 }
 
-fn links() -> Result<Vec<LinkMessage>, CaptureError> {
+pub(super) fn links() -> Result<Vec<LinkMessage>, CaptureError> {
     let answers = netlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default())).map_err(CaptureError::netlink)?;
     Ok(answers
         .into_iter()
@@ -83,7 +87,7 @@ pub(super) fn name_of(link: &LinkMessage) -> Option<&str> {
     link.attributes.iter().find_map(|a| if let LinkAttribute::IfName(name) = a { Some(name.as_str()) } else { None })
 }
 
-fn attribute<T>(link: &LinkMessage, pick: impl Fn(&LinkAttribute) -> Option<T>) -> Option<T> {
+pub(super) fn attribute<T>(link: &LinkMessage, pick: impl Fn(&LinkAttribute) -> Option<T>) -> Option<T> {
     link.attributes.iter().find_map(pick)
 }
 
@@ -97,7 +101,13 @@ pub(super) fn running_now(index: u32) -> Result<Option<bool>, CaptureError> {
     Ok(links()?.iter().find(|link| link.header.index == index).map(running))
 }
 
-fn addresses(index: u32) -> Result<Vec<IpAddr>, CaptureError> {
+/// What its frames begin with: Ethernet, or something else; `None` where it is gone.
+pub(super) fn link_layer(index: u32) -> Result<Option<LinkLayerType>, CaptureError> {
+    let link = links()?.into_iter().find(|link| link.header.index == index);
+    Ok(link.map(|link| link.header.link_layer_type))
+}
+
+pub(super) fn addresses(index: u32) -> Result<Vec<IpAddr>, CaptureError> {
     let answers =
         netlink::dump(RouteNetlinkMessage::GetAddress(AddressMessage::default())).map_err(CaptureError::netlink)?;
     let mut found = Vec::new();
@@ -125,7 +135,7 @@ fn link_local(ip: &IpAddr) -> bool {
     }
 }
 
-fn default_route(index: u32) -> Result<bool, CaptureError> {
+pub(super) fn default_route(index: u32) -> Result<bool, CaptureError> {
     let answers =
         netlink::dump(RouteNetlinkMessage::GetRoute(RouteMessage::default())).map_err(CaptureError::netlink)?;
     Ok(answers.iter().any(|answer| match answer {

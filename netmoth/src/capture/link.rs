@@ -22,13 +22,19 @@ pub enum LinkEvent {
     Down,
     /// It is gone, or moved to another network namespace.
     Removed,
+    /// The private pair through which it is mirrored is gone.
+    PairRemoved,
 }
 
-/// Watches interface `index` until the returned guard is dropped.
-pub(super) fn watch(index: u32, running: bool) -> Result<(LinkWatch, Receiver<LinkEvent>), CaptureError> {
+/// Watches interface `index`, and the end of the pair that belongs to it, until the returned guard is dropped.
+pub(super) fn watch(
+    index: u32,
+    running: bool,
+    pair: Option<u32>,
+) -> Result<(LinkWatch, Receiver<LinkEvent>), CaptureError> {
     let socket = netlink::link_events().map_err(CaptureError::netlink)?;
     let (sender, receiver) = unbounded();
-    let mut news = News { index, running, sender };
+    let mut news = News { index, pair, running, sender };
     // What changed between the look at the interface and this subscription sent its message to nobody.
     news.look_again()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -54,6 +60,7 @@ impl Drop for LinkWatch {
 /// What was last reported of the interface, and to whom.
 struct News {
     index: u32,
+    pair: Option<u32>,
     running: bool,
     sender: Sender<LinkEvent>,
 }
@@ -78,6 +85,11 @@ impl News {
             Some(running) => self.is_running(running),
             None => self.is_gone(),
         }
+        if let Some(pair) = self.pair
+            && interface::running_now(pair)?.is_none()
+        {
+            self.sender.send(LinkEvent::PairRemoved).ok();
+        }
         Ok(())
     }
 }
@@ -98,6 +110,9 @@ fn listen(socket: &netlink_sys::Socket, news: &mut News, stop: &AtomicBool) {
         for message in messages {
             match message {
                 RouteNetlinkMessage::DelLink(link) if link.header.index == news.index => news.is_gone(),
+                RouteNetlinkMessage::DelLink(link) if Some(link.header.index) == news.pair => {
+                    news.sender.send(LinkEvent::PairRemoved).ok();
+                }
                 RouteNetlinkMessage::NewLink(link) if link.header.index == news.index => {
                     news.is_running(interface::running(&link));
                 }

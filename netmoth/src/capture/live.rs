@@ -2,9 +2,11 @@
 
 use crossbeam_channel::Receiver;
 
+use log::info;
+
 use super::{
-    AfPacket, Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, PacketSource,
-    PcapCapture, PcapSource, QueueCounts, Strategy, XskSource, choose,
+    AfPacket, Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, Mirror, MirrorCounts,
+    Mode, PacketSource, PcapCapture, PcapSource, QueueCounts, Strategy, XskSource, choose,
 };
 
 /// What one worker polls.
@@ -40,10 +42,12 @@ impl Source {
 }
 
 /// The kernel's side of capture, held by the main thread while workers own the sources.
-#[expect(clippy::large_enum_variant, reason = "there is one of it, and it does not move")]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Live {
     /// XDP takes the frames.
     Tap(Capture),
+    /// Clones of the frames are taken.
+    Mirror(Mirror),
     /// Packet sockets copy them.
     AfPacket(AfPacket),
     /// libpcap copies them.
@@ -67,8 +71,17 @@ impl Live {
                 Ok((Self::Pcap(capture), sources.into_iter().map(Source::Pcap).collect()))
             }
             Strategy::Ebpf => {
-                let (capture, sources) = Capture::open(config)?;
-                Ok((Self::Tap(capture), sources.into_iter().map(Source::Xsk).collect()))
+                let (live, sources) = match mode(config)? {
+                    Mode::Mirror => {
+                        let (mirror, sources) = Mirror::open(config, None)?;
+                        (Self::Mirror(mirror), sources)
+                    }
+                    Mode::Tap | Mode::Auto => {
+                        let (capture, sources) = Capture::open(config)?;
+                        (Self::Tap(capture), sources)
+                    }
+                };
+                Ok((live, sources.into_iter().map(Source::Xsk).collect()))
             }
         }
     }
@@ -80,6 +93,7 @@ impl Live {
     pub fn start(&mut self) -> Result<(), CaptureError> {
         match self {
             Self::Tap(capture) => capture.attach().map(|_| ()),
+            Self::Mirror(mirror) => mirror.start(),
             Self::AfPacket(capture) => capture.start(),
             Self::Pcap(capture) => capture.start(),
         }
@@ -92,6 +106,7 @@ impl Live {
     pub fn watch_link(&mut self) -> Result<Receiver<LinkEvent>, CaptureError> {
         match self {
             Self::Tap(capture) => capture.watch_link(),
+            Self::Mirror(mirror) => mirror.watch_link(),
             Self::AfPacket(capture) => capture.watch_link(),
             Self::Pcap(capture) => capture.watch_link(),
         }
@@ -101,6 +116,7 @@ impl Live {
     pub fn stop(&mut self) {
         match self {
             Self::Tap(capture) => capture.detach(),
+            Self::Mirror(mirror) => mirror.stop(),
             Self::AfPacket(capture) => capture.stop(),
             Self::Pcap(capture) => capture.stop(),
         }
@@ -110,6 +126,7 @@ impl Live {
     pub fn interface(&self) -> &Interface {
         match self {
             Self::Tap(capture) => capture.interface(),
+            Self::Mirror(mirror) => mirror.interface(),
             Self::AfPacket(capture) => capture.interface(),
             Self::Pcap(capture) => capture.interface(),
         }
@@ -119,6 +136,7 @@ impl Live {
     pub fn describe(&self) -> String {
         match self {
             Self::Tap(capture) => capture.describe(),
+            Self::Mirror(mirror) => mirror.describe(),
             Self::AfPacket(capture) => capture.describe(),
             Self::Pcap(capture) => capture.describe(),
         }
@@ -127,7 +145,7 @@ impl Live {
     /// Who counts the frames first, as the sums name it: `frames seen by XDP`.
     pub fn seen_by(&self) -> &'static str {
         match self {
-            Self::Tap(_) => "frames seen by XDP",
+            Self::Tap(_) | Self::Mirror(_) => "frames seen by XDP",
             Self::AfPacket(capture) if capture.filtered() => "frames seen by AF_PACKET, of those that match",
             Self::AfPacket(_) => "frames seen by AF_PACKET",
             Self::Pcap(capture) if capture.filtered() => "frames seen by libpcap, of those that match",
@@ -138,7 +156,7 @@ impl Live {
     /// Whether the kernel only copies frames: none is passed on or redirected, and one sum says it.
     pub fn copies(&self) -> bool {
         match self {
-            Self::Tap(_) => false,
+            Self::Tap(_) | Self::Mirror(_) => false,
             Self::AfPacket(_) | Self::Pcap(_) => true,
         }
     }
@@ -147,6 +165,7 @@ impl Live {
     pub fn mode(&self) -> String {
         match self {
             Self::Tap(capture) => capture.mode().map_or_else(|| "none".into(), |mode| mode.to_string()),
+            Self::Mirror(_) => "mirror".into(),
             Self::AfPacket(capture) => if capture.started() { "afpacket" } else { "none" }.into(),
             Self::Pcap(capture) => if capture.started() { "pcap" } else { "none" }.into(),
         }
@@ -156,7 +175,7 @@ impl Live {
     pub fn zero_copy(&self) -> bool {
         match self {
             Self::Tap(capture) => capture.zero_copy(),
-            Self::AfPacket(_) | Self::Pcap(_) => false,
+            Self::Mirror(_) | Self::AfPacket(_) | Self::Pcap(_) => false,
         }
     }
 
@@ -167,6 +186,7 @@ impl Live {
     pub fn queue_counts(&self) -> Result<Vec<QueueCounts>, CaptureError> {
         match self {
             Self::Tap(capture) => capture.queue_counts(),
+            Self::Mirror(mirror) => mirror.queue_counts(),
             Self::AfPacket(capture) => capture.queue_counts(),
             Self::Pcap(capture) => capture.queue_counts(),
         }
@@ -179,4 +199,38 @@ impl Live {
     pub fn counts(&self) -> Result<CaptureCounts, CaptureError> {
         Ok(CaptureCounts::sum(&self.queue_counts()?))
     }
+
+    /// What was counted before XDP saw the frames; `None` where nothing stands before it.
+    ///
+    /// # Errors
+    /// Where the counters can't be read.
+    pub fn mirror_counts(&self) -> Result<Option<MirrorCounts>, CaptureError> {
+        match self {
+            Self::Tap(_) | Self::AfPacket(_) | Self::Pcap(_) => Ok(None),
+            Self::Mirror(mirror) => mirror.mirror_counts().map(Some),
+        }
+    }
+}
+
+/// What `mode:` comes to on this interface: never [`Mode::Auto`].
+fn mode(config: &CaptureConfig) -> Result<Mode, CaptureError> {
+    if config.mode != Mode::Auto {
+        return Ok(config.mode);
+    }
+    let interface = Interface::find(&config.interface)?;
+    let name = &interface.name;
+    Ok(match interface.use_by_host() {
+        Some(uses) if config.exclusive => {
+            info!("{name} {uses}; exclusive: true takes its frames from this host");
+            Mode::Tap
+        }
+        Some(uses) => {
+            info!("{name} {uses}: its frames are mirrored (mode: auto), and this host keeps them");
+            Mode::Mirror
+        }
+        None => {
+            info!("this host does not use {name}: its frames are taken (mode: auto)");
+            Mode::Tap
+        }
+    })
 }

@@ -9,6 +9,7 @@
 //! configuration leaves it to us. What they share: [`interface`], what the kernel says of the device;
 //! `link`, what becomes of it while we look; `promiscuous`; [`CaptureCounts`], what the kernel has counted.
 
+mod above;
 pub mod afpacket;
 pub mod choose;
 mod config;
@@ -19,6 +20,7 @@ pub mod file;
 pub mod interface;
 mod link;
 mod live;
+pub mod mirror;
 mod netlink;
 pub mod pcap;
 mod poll;
@@ -37,6 +39,7 @@ pub use error::CaptureError;
 pub use interface::Interface;
 pub use link::LinkEvent;
 pub use live::{Live, Source};
+pub use mirror::{Hook, Mirror, MirrorCounts};
 pub use pcap::{PcapCapture, PcapError, PcapSource};
 
 /// Frames that are taken and worked on together.

@@ -1,8 +1,8 @@
-//! Questions to the kernel's rtnetlink: links, addresses, routes. Man page rtnetlink(7).
+//! Questions to the kernel's rtnetlink, and orders: links, addresses, routes, qdiscs. Man page rtnetlink(7).
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -12,16 +12,7 @@ const BUFFER: usize = 64 * 1024;
 
 /// Sends a dump request and gathers the answers.
 pub(super) fn dump(request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
+    let socket = send(request, NLM_F_DUMP)?;
     let mut answers = Vec::new();
     loop {
         let (datagram, _) = socket.recv_from_full()?;
@@ -34,6 +25,33 @@ pub(super) fn dump(request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkM
             }
         }
     }
+}
+
+/// Has the kernel change something; `flags` beside NLM_F_REQUEST and NLM_F_ACK.
+pub(super) fn change(request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    let socket = send(request, NLM_F_ACK | flags)?;
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        for payload in messages(&datagram) {
+            if let NetlinkPayload::Error(answer) = payload {
+                return if answer.code.is_none() { Ok(()) } else { Err(answer.to_io()) };
+            }
+        }
+    }
+}
+
+fn send(request: RouteNetlinkMessage, flags: u16) -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | flags;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    Ok(socket)
 }
 
 /// A socket that hears of every change of a link.

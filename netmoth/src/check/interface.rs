@@ -3,7 +3,7 @@
 use tuning::limits::Capability;
 
 use super::{Check, Facts, InterfaceFacts, Wanted};
-use crate::capture::{AttachPreference, Interface, XdpMode, fitting_frame_size, frame_memory, plan};
+use crate::capture::{AttachPreference, Interface, Mode, XdpMode, fitting_frame_size, frame_memory, plan};
 
 /// What XDP in a driver leaves of a page for a frame, about: headroom and the tail of a buffer go off.
 const NATIVE_MTU: u32 = 3_498;
@@ -36,15 +36,18 @@ fn host_use(wanted: &Wanted, facts: &InterfaceFacts) -> Check {
     let name = &facts.interface.name;
     match facts.interface.use_by_host() {
         None => Check::ok("use by the host", "none: no address, no default route"),
-        Some(uses) if wanted.capture.exclusive => Check::warn(
+        Some(uses) if wanted.capture.exclusive && wanted.capture.mode != Mode::Mirror => Check::warn(
             "use by the host",
             format!("{name} {uses}, and exclusive: true takes all of its frames from this host"),
             "right only if nothing here, an SSH session least of all, depends on that interface",
         ),
+        Some(uses) if wanted.capture.mode != Mode::Tap => {
+            Check::ok("use by the host", format!("{name} {uses}: its frames are mirrored, and this host keeps them"))
+        }
         Some(uses) => Check::fail(
             "use by the host",
-            format!("{name} {uses}; this host would fall off the network"),
-            "capture on a mirror or tap port without an address; or set exclusive: true if nothing depends on it",
+            format!("{name} {uses}; with mode: tap this host would fall off the network"),
+            "set mode: mirror (or auto); or exclusive: true if nothing depends on it",
         ),
     }
 }

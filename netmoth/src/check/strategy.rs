@@ -21,7 +21,7 @@ pub(super) fn settled(wanted: &Wanted, facts: &Facts) -> Wanted {
 
 /// What speaks against a way, for want of rights too.
 fn why_not(way: Way, facts: &Facts, interface: &InterfaceFacts, config: &CaptureConfig) -> Option<String> {
-    let short = way == Way::Tap && !lacking(&facts.limits, Strategy::Ebpf).is_empty();
+    let short = matches!(way, Way::Tap | Way::Mirror) && !lacking(&facts.limits, Strategy::Ebpf).is_empty();
     let program = way == Way::Tap && interface.attached.is_some();
     objection(way, &interface.interface, config)
         .or_else(|| short.then(|| format!("this process lacks {}", lacking(&facts.limits, Strategy::Ebpf).join(", "))))

@@ -8,7 +8,7 @@ use tuning::xdp::XdpFeatures;
 
 use super::*;
 use crate::capture::program::AttachedProgram;
-use crate::capture::{AttachPreference, Interface, Strategy, XdpMode};
+use crate::capture::{AttachPreference, Interface, Mode, Strategy, XdpMode};
 
 const NS_2026: i64 = 1_770_000_000_000_000_000;
 /// CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF.
@@ -25,6 +25,7 @@ fn good() -> Facts {
         running: true,
         addresses: Vec::new(),
         default_route: false,
+        above: Vec::new(),
     };
     let link = Link {
         index: 3,
@@ -298,7 +299,7 @@ fn packet_sockets_want_less_and_an_interface_of_the_host_is_none_of_their_concer
 fn the_strategy_that_auto_comes_to_is_named_and_why_not_a_better_one() {
     let strategy = |change: fn(&mut Facts)| {
         let (mut facts, mut wanted) = (good(), wanted());
-        wanted.capture.strategy = Strategy::Auto;
+        (wanted.capture.strategy, wanted.capture.mode) = (Strategy::Auto, Mode::Auto);
         change(&mut facts);
         let checks = judge(&wanted, &facts);
         assert!(checks.iter().all(|check| check.status == Status::Ok), "{checks:?}");
@@ -306,7 +307,7 @@ fn the_strategy_that_auto_comes_to_is_named_and_why_not_a_better_one() {
     };
     assert_eq!(strategy(|_| {}), "ebpf (tap)");
     let used = strategy(|facts| card(facts).interface.addresses = vec![[192, 0, 2, 1].into()]);
-    assert!(used.starts_with("afpacket (not ebpf (tap): eth1 has the address"), "{used}");
+    assert!(used.starts_with("ebpf (mirror) (not ebpf (tap): eth1 has the address"), "{used}");
     let poor = strategy(|facts| facts.limits.capabilities = 1 << 13);
     assert!(poor.starts_with("afpacket (not ebpf (tap): this process lacks CAP_BPF"), "{poor}");
 }

@@ -32,7 +32,7 @@ const MOST_WORKERS: i64 = 64;
     tcpdump -w - | netmoth read -\n  \
     netmoth read --store postgres://netmoth@localhost/netmoth *.pcap\n  \
     netmoth read --workers 4 --format csv large.pcap > large.csv\n\n\
-    --workers N shares the connections out among N threads, and one more reads. The records are those of one worker, in \
+    --workers N shares the connections out among N threads, which take turns at reading. The records are those of one worker, in \
     another order and with other flow_ids. max_flows is the number of connections of all workers together, as in netmoth run. \
     What travels in one tunnel over UDP (VXLAN, Geneve, GTP) stays with one worker; a connection that changes between the \
     ends of such tunnels is split, as in live capture.")]

@@ -94,12 +94,17 @@ fn a_key_given_twice_is_refused() {
 
 #[test]
 fn what_is_not_built_is_refused_and_never_ignored() {
-    for (text, key) in
-        [("strategy: magic\n", "strategy"), ("strategy: pcap\nqueues: [0]\n", "queues"), ("bpf: \"port 80\"\n", "bpf")]
-    {
+    for (text, key) in [
+        ("strategy: magic\n", "strategy"),
+        ("strategy: pcap\nqueues: [0]\n", "queues"),
+        ("bpf: \"port eighty\"\n", "bpf"),
+    ] {
         assert_eq!(only_problem(text).key, key);
     }
-    assert!(Config::parse("bpf: \"\"\n").is_ok());
+    // The examples of the configuration's own text.
+    for filter in ["", "port 80 or port 443", "host 192.168.1.100", "tcp and port 22"] {
+        assert!(Config::parse(&format!("bpf: \"{filter}\"\n")).is_ok(), "{filter}");
+    }
     assert_eq!(only_problem("store: sqlite:x\npostgres: {user: a, db: b, host: c}\n").key, "store");
 }
 

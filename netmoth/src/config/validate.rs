@@ -2,7 +2,8 @@
 
 use super::lines::line_of;
 use super::{Config, Problem};
-use crate::capture::{Mode, Strategy};
+use crate::capture::Strategy;
+use crate::filter::Filter;
 
 /// Seconds in a week: the longest timeout that the flow table's clock tells apart.
 const WEEK: u64 = 7 * 24 * 3600;
@@ -29,12 +30,9 @@ fn features(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
         "busy_poll",
         "only the strategy ebpf can poll the driver; set busy_poll: 0",
     );
-    check(config.mode != Mode::Mirror, "mode", "this mode is not built yet; set mode: tap");
-    check(
-        config.strategy != Strategy::Ebpf || config.bpf.trim().is_empty(),
-        "bpf",
-        "the strategy ebpf has no capture filters yet, and ignoring one would record what you did not ask for; set strategy: afpacket",
-    );
+    if let Err(error) = Filter::of(&config.bpf) {
+        check(false, "bpf", &format!("{error}; man pcap-filter describes the language"));
+    }
     check(
         config.store.is_none() || config.postgres.is_none(),
         "store",

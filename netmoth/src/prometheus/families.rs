@@ -4,6 +4,7 @@
 use std::fmt;
 
 use netmoth_shared::fate::Fate;
+use netmoth_shared::mirror::Count;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
@@ -11,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use super::Snapshot;
-use crate::capture::QueueCounts;
+use crate::capture::{MirrorCounts, QueueCounts};
 use crate::flow::EndReason;
 use crate::metrics::WorkerTotals;
 use crate::sink::LostReason;
@@ -23,6 +24,18 @@ static SECONDS: Unit = Unit::Seconds;
 /// Names are without `netmoth_` in front, and without unit and `_total` behind: the encoder adds them. Frames are what came
 /// off the wire, packets what was in them.
 static FAMILIES: &[Family] = &[
+    counter("mirror_seen_frames", "Frames at the interface where it is mirrored, by direction.", |s| {
+        mirrored("direction", s, |m| [Count::Ingress, Count::Egress].map(|way| (way.label(), m.of(way))).to_vec())
+    }),
+    counter("mirror_frames", "The same frames, by what was done with them.", |s| {
+        mirrored("fate", s, |m| {
+            let passed = [Count::NotMatched, Count::NotCloned].map(|why| (why.label(), m.of(why)));
+            [vec![(Count::Mirrored.label(), m.mirrored())], passed.to_vec()].concat()
+        })
+    }),
+    counter("mirror_dropped_frames", "Clones that were lost before the XDP program saw them.", |s| {
+        mirrored("reason", s, |m| m.dropped().to_vec())
+    }),
     counter(
         "seen_frames",
         "Frames that the XDP program (or the kernel's side of another strategy) saw, by what it did with them.",
@@ -198,6 +211,10 @@ fn labelled(first: (&'static str, String), label: &'static str, counts: Counts) 
 
 fn by(label: &'static str, counts: Counts) -> Vec<Sample> {
     counts.into_iter().map(|(word, n)| Sample { labels: vec![(label, word.into())], value: n.into() }).collect()
+}
+
+fn mirrored(label: &'static str, snapshot: &Snapshot, counts: fn(&MirrorCounts) -> Counts) -> Vec<Sample> {
+    snapshot.mirror.as_ref().map_or_else(Vec::new, |mirror| by(label, counts(mirror)))
 }
 
 fn one(value: impl Into<Value>) -> Vec<Sample> {

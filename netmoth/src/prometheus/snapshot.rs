@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 
 use super::families;
-use crate::capture::QueueCounts;
+use crate::capture::{MirrorCounts, QueueCounts};
 use crate::metrics::WorkerTotals;
 use crate::sink::WriterReport;
 
@@ -19,7 +19,7 @@ pub struct Captured {
     pub interface: String,
     /// Its driver.
     pub driver: String,
-    /// `native` or `generic`.
+    /// `native`, `generic` or `mirror`.
     pub mode: String,
     /// Whether frames come without a copy.
     pub zero_copy: bool,
@@ -33,6 +33,8 @@ pub struct Captured {
 pub struct Snapshot {
     /// How frames are captured.
     pub captured: Captured,
+    /// What stands before the XDP program where frames are cloned.
+    pub mirror: Option<MirrorCounts>,
     /// The kernel's side, by receive queue.
     pub queues: Vec<QueueCounts>,
     /// Each worker's counters.

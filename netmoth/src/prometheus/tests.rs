@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::endpoint::Limits;
 use super::*;
-use crate::capture::{QueueCounts, SocketStatistics};
+use crate::capture::{MirrorCounts, QueueCounts, SocketStatistics};
 use crate::flow::EndReason;
 use crate::metrics::WorkerTotals;
 use crate::sink::WriterCounters;
@@ -26,7 +26,7 @@ fn snapshot() -> Snapshot {
     };
     let sockets = SocketStatistics { dropped: 3, ring_full: 4, fill_ring_empty: 2, invalid_descriptors: 0 };
     let queue = |queue, fates| QueueCounts { queue, fates, sockets: SocketStatistics::default() };
-    let first = QueueCounts { sockets, ..queue(Some(0), [100, 0, 5]) };
+    let first = QueueCounts { sockets, ..queue(Some(0), [100, 0, 5, 0]) };
     // More than a floating-point number can tell from its neighbours.
     let mut busy = WorkerTotals { frames: 60, bytes: (1 << 60) + 1, tracked: 58, ..WorkerTotals::default() };
     busy.busy_ns = 1_500_000_000;
@@ -34,8 +34,9 @@ fn snapshot() -> Snapshot {
     busy.emitted[EndReason::Fin as usize] = 7;
     let idle = WorkerTotals { flows_open: 11, ..WorkerTotals::default() };
     let writer = WriterCounters::default().report();
-    let queues = vec![first, queue(Some(1), [0, 0, 0]), queue(None, [0, 9, 0])];
-    Snapshot { captured, queues, workers: vec![busy, idle], writer, store_up: false, spool_bytes: 12 }
+    let queues = vec![first, queue(Some(1), [0, 0, 0, 0]), queue(None, [0, 9, 0, 0])];
+    let mirror = Some(MirrorCounts { counts: [70, 35, 102, 0, 1, 2], refused: 8, no_memory: 0 });
+    Snapshot { captured, mirror, queues, workers: vec![busy, idle], writer, store_up: false, spool_bytes: 12 }
 }
 
 fn serve(limits: Limits) -> (SocketAddr, Page) {
@@ -77,6 +78,9 @@ fn the_page_is_openmetrics_with_every_value_at_its_labels() {
             "# TYPE netmoth_seen_frames counter\nnetmoth_seen_frames_total{{{interface},queue=\"0\",fate=\"redirected\"}} 100\n"
         ),
         format!("netmoth_seen_frames_total{{{interface},queue=\"other\",fate=\"queue_not_captured\"}} 9\n"),
+        format!("netmoth_mirror_seen_frames_total{{{interface},direction=\"egress\"}} 35\n"),
+        format!("netmoth_mirror_frames_total{{{interface},fate=\"mirrored\"}} 104\n"),
+        format!("netmoth_mirror_dropped_frames_total{{{interface},reason=\"ring_full_or_too_long\"}} 8\n"),
         format!("netmoth_kernel_dropped_frames_total{{{interface},queue=\"0\",reason=\"rx_ring_full\"}} 4\n"),
         format!("netmoth_fill_ring_empty_total{{{interface},queue=\"0\"}} 2\n"),
         "# TYPE netmoth_received_bytes counter\n# UNIT netmoth_received_bytes bytes\n".into(),

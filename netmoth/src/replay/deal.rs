@@ -38,18 +38,17 @@ impl Dealer {
         Self { secret: std::array::from_fn(|_| random()), workers, pieces: Pieces::default() }
     }
 
-    /// The number of the worker: 0 .. workers.
+    /// The number of the worker, 0 .. workers; and whether the frame surely carries one packet, in one piece.
     #[inline]
-    pub(super) fn worker(&mut self, packet: &CapturedPacket<'_>, now: Instant) -> usize {
+    pub(super) fn worker(&mut self, packet: &CapturedPacket<'_>, now: Instant) -> (usize, bool) {
         let plain = match packet.link {
             Some(LinkType::Ethernet) => plain_flow(packet.data),
             _ => None,
         };
-        let worker = match plain {
-            Some(flow) => self.pick(&flow),
-            None => self.by_parsing(packet, now),
-        };
-        worker as usize
+        match plain {
+            Some(flow) => (self.pick(&flow) as usize, true),
+            None => (self.by_parsing(packet, now) as usize, false),
+        }
     }
 
     /// A product is the same in both directions: unlike the program's hash, which needs the ends in an order, this takes a
@@ -130,19 +129,26 @@ fn plain_flow(data: &[u8]) -> Option<Flow> {
     plain.then_some(flow)
 }
 
-/// What the walk says of a frame with TCP in IPv4 as nearly all are, without tags, options and pieces: a third of the walk's
-/// instructions.
+/// What the walk says of a frame with TCP or UDP in IPv4 as nearly all are, without tags, options, pieces and tunnels: a third of
+/// the walk's instructions.
 #[inline]
 fn usual_flow(data: &[u8]) -> Option<Flow> {
     let head: &[u8; 38] = data.first_chunk()?;
-    let usual = head[12..15] == [0x08, 0x00, 0x45] && head[20] & 0x3f == 0 && head[21] == 0 && head[23] == TCP;
+    let whole = head[12..15] == [0x08, 0x00, 0x45] && head[20] & 0x3f == 0 && head[21] == 0;
     let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let (protocol, ports) = (head[23], word(34));
+    let (source_port, destination_port) = ((ports >> 16) as u16, ports as u16);
+    let usual = match protocol {
+        TCP => whole,
+        UDP => whole && !carries_packets(source_port) && !carries_packets(destination_port),
+        _ => false,
+    };
     usual.then(|| Flow {
         source: mapped(word(26)),
         destination: mapped(word(30)),
-        source_port: (word(34) >> 16) as u16,
-        destination_port: word(34) as u16,
-        protocol: TCP,
+        source_port,
+        destination_port,
+        protocol,
     })
 }
 
@@ -247,7 +253,7 @@ mod tests {
 
     fn worker(dealer: &mut Dealer, link: LinkType, data: &[u8]) -> usize {
         let packet = CapturedPacket { link: Some(link), data, wire_len: data.len() as u32, wall_ns: 0 };
-        dealer.worker(&packet, NOW)
+        dealer.worker(&packet, NOW).0
     }
 
     #[test]
@@ -269,9 +275,14 @@ mod tests {
     fn the_usual_frame_is_read_as_the_walk_reads_it_and_no_other() {
         let mut tcp = frame(3, 9, [4000, 443], 0x4000, &[0; 20]);
         tcp[23] = TCP;
-        let Steer::Flow(walked) = steer(tcp.as_slice()) else { panic!("a whole packet") };
-        assert_eq!(usual_flow(&tcp), Some(walked));
-        for (at, value) in [(12, 0x81), (13, 6), (14, 0x46), (20, 0x20), (20, 0x01), (21, 1), (23, 17)] {
+        let mut udp = tcp.clone();
+        udp[23] = UDP;
+        for usual in [&tcp, &udp] {
+            let Steer::Flow(walked) = steer(usual.as_slice()) else { panic!("a whole packet") };
+            assert_eq!(usual_flow(usual), Some(walked));
+        }
+        assert_eq!(usual_flow(&frame(3, 9, [4000, 4789], 0, &[0; 20])), None, "VXLAN");
+        for (at, value) in [(12, 0x81), (13, 6), (14, 0x46), (20, 0x20), (20, 0x01), (21, 1), (23, 47)] {
             let mut other = tcp.clone();
             other[at] = value;
             assert_eq!(usual_flow(&other), None, "byte {at}");

@@ -4,6 +4,7 @@
 //! workers empty their rings and end their connections; then the writer stores what they sent; then the sums.
 
 mod crew;
+mod mirror;
 mod signals;
 mod status;
 mod summary;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use log::{debug, error, info, warn};
 use netmoth_shared::fate::Fate;
+use netmoth_shared::mirror::Count;
 
 use crate::capture::{CaptureConfig, CaptureCounts, CaptureError, LinkEvent, Live};
 use crate::flow::{FlowConfig, FlowError};
@@ -23,6 +25,7 @@ use crate::sink::{StoreError, Upkeep, UpkeepConfig, Writer, WriterConfig};
 
 use crew::Crew;
 
+pub use mirror::MirrorSide;
 pub use summary::{KernelSide, Labelled, Summary, WriterSide, grouped};
 
 /// How long the writer may take to store the last records: with the workers' drain it stays below the ten seconds that
@@ -80,6 +83,12 @@ pub enum SensorError {
     /// The interface went away.
     #[error("interface {0} was removed while capturing; plug it in again (or create it) and start Netmoth anew")]
     Removed(String),
+    /// The private pair went away.
+    #[error(
+        "the private veth pair of {0} was removed while capturing, and with it all that the mirror showed; start Netmoth anew, and \
+         have whatever manages this host's interfaces leave those named netmoth-* alone"
+    )]
+    PairRemoved(String),
     /// A worker ended by itself.
     #[error("worker {0} ended before it was told to; this is a defect, please report the lines above")]
     WorkerEnded(usize),
@@ -215,7 +224,8 @@ impl Sensor {
             zero_copy: self.capture.zero_copy(),
             started_ns: self.started_ns,
         };
-        Ok(Snapshot { captured, queues: self.capture.queue_counts()?, workers, writer, store_up, spool_bytes })
+        let (queues, mirror) = (self.capture.queue_counts()?, self.capture.mirror_counts()?);
+        Ok(Snapshot { captured, mirror, queues, workers, writer, store_up, spool_bytes })
     }
 
     /// Puts all counters on the page, where there is one. They are read here and not when somebody asks: so it costs the
@@ -234,6 +244,7 @@ impl Sensor {
             Some(LinkEvent::Down) => warn!("interface {name} is down or lost its carrier; waiting for it to come back"),
             Some(LinkEvent::Up) => info!("interface {name} is up again, capture goes on"),
             Some(LinkEvent::Removed) => return Err(SensorError::Removed(name.clone())),
+            Some(LinkEvent::PairRemoved) => return Err(SensorError::PairRemoved(name.clone())),
             None => debug!("the link watch has ended"),
         }
         Ok(())
@@ -247,7 +258,15 @@ impl Sensor {
         let interface = self.capture.interface();
         let counts = self.capture.counts().unwrap_or_default();
         let seen: u64 = counts.fates.iter().sum();
-        let verdict = if seen == 0 {
+        let mirror = self.capture.mirror_counts().ok().flatten().unwrap_or_default();
+        let at_interface = mirror.of(Count::Ingress) + mirror.of(Count::Egress);
+        let verdict = if at_interface > 0 && seen == 0 {
+            let counts = MirrorSide::from(&mirror);
+            format!(
+                "the mirror has seen {at_interface} frames, but no clone arrived: {}",
+                listed(&[counts.passed, counts.dropped])
+            )
+        } else if seen == 0 {
             format!(
                 "no frame at all was seen. Is {} the right port, and does the mirror or tap feed it? \
                  ip -s link show {} counts what the driver receives",
@@ -271,17 +290,14 @@ impl Sensor {
         let (seen_by, copied, describe) = (self.capture.seen_by(), self.capture.copies(), self.capture.describe());
         let headline = format!("{seconds:.1} s on {describe}");
         let counts = self.capture.counts().unwrap_or_default();
+        let mirror = self.capture.mirror_counts().unwrap_or_default();
+        let mirror = mirror.as_ref().map(MirrorSide::from);
         let workers = self.crew.totals();
         // The capture's descriptors close here; what they counted was read above.
         drop(self.capture);
         let writer = store_rest(self.writer, &self.signals)?;
-        let summary = Summary {
-            headline,
-            seconds,
-            kernel: Some(kernel_side(seen_by, copied, &counts)),
-            workers,
-            writer: Some(writer),
-        };
+        let kernel = Some(KernelSide { mirror, ..kernel_side(seen_by, copied, &counts) });
+        let summary = Summary { headline, seconds, kernel, workers, writer: Some(writer) };
         if !summary.exact() {
             error!(
                 "the sums below do not hold: frames or records went missing uncounted; this is a defect, please report it"
@@ -328,6 +344,7 @@ fn kernel_side(seen_by: &'static str, copied: bool, counts: &CaptureCounts) -> K
         dropped.push(("rx_ring_full", counts.sockets.ring_full));
     }
     KernelSide {
+        mirror: None,
         seen_by,
         copied,
         redirected: counts.fates[Fate::Redirected as usize],
@@ -338,6 +355,10 @@ fn kernel_side(seen_by: &'static str, copied: bool, counts: &CaptureCounts) -> K
 
 fn lost_before_workers(counts: &CaptureCounts) -> String {
     let side = kernel_side("", false, counts);
-    let all: Vec<String> = side.passed.iter().chain(&side.dropped).map(|(label, n)| format!("{label} {n}")).collect();
-    if all.is_empty() { "they wait in the rings".into() } else { all.join(", ") }
+    listed(&[side.passed, side.dropped])
+}
+
+fn listed(reasons: &[Labelled]) -> String {
+    let all: Vec<String> = reasons.iter().flatten().map(|(label, n)| format!("{label} {n}")).collect();
+    if all.is_empty() { "they are on their way".into() } else { all.join(", ") }
 }

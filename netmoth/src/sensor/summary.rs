@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Write as _};
 
 use serde::Serialize;
 
+use super::mirror::{self, MirrorSide};
 use crate::metrics::WorkerTotals;
 use crate::sink::{LostReason, WriterReport};
 
@@ -13,6 +14,8 @@ pub type Labelled = Vec<(&'static str, u64)>;
 /// The frames' side before user space: the XDP program's fates and the kernel's drops, summed over queues and sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelSide {
+    /// What stands before them where clones are taken.
+    pub mirror: Option<MirrorSide>,
     /// Who counted them first, and so the name of the sum: `frames seen by XDP`.
     pub seen_by: &'static str,
     /// Whether they were copied to the sockets: then none is passed on or redirected, and one sum says it.
@@ -83,6 +86,10 @@ pub struct Balance {
 }
 
 impl Balance {
+    pub(super) fn new(whole: (&'static str, u64), parts: Vec<(&'static str, u64)>) -> Self {
+        Self { whole, parts }
+    }
+
     /// What is missing (positive) or too much (negative) on the right side.
     pub fn off_by(&self) -> i128 {
         i128::from(self.whole.1) - self.parts.iter().map(|(_, n)| i128::from(*n)).sum::<i128>()
@@ -95,11 +102,12 @@ impl Summary {
         let w = &self.workers;
         let mut sums = Vec::new();
         if let Some(kernel) = self.kernel.as_ref().filter(|kernel| kernel.copied) {
-            sums.push(Balance {
-                whole: (kernel.seen_by, kernel.seen()),
-                parts: vec![("received", w.frames), ("dropped by the kernel", total(&kernel.dropped))],
-            });
+            sums.push(Balance::new(
+                (kernel.seen_by, kernel.seen()),
+                vec![("received", w.frames), ("dropped by the kernel", total(&kernel.dropped))],
+            ));
         } else if let Some(kernel) = &self.kernel {
+            sums.extend(kernel.mirror.iter().flat_map(|mirror| mirror.balances(kernel.seen())));
             sums.push(Balance {
                 whole: (kernel.seen_by, kernel.seen()),
                 parts: vec![("passed", total(&kernel.passed)), ("redirected", kernel.redirected)],
@@ -133,8 +141,13 @@ impl Summary {
     pub fn to_json(&self) -> String {
         let w = &self.workers;
         let kernel = self.kernel.as_ref();
+        let mirror = kernel.and_then(|kernel| kernel.mirror.as_ref());
         serde_json::json!({
             "seconds": self.seconds,
+            "mirror_seen": mirror.map(|m| Object(&m.seen)),
+            "mirror_passed": mirror.map(|m| Object(&m.passed)),
+            "mirrored": mirror.map(|m| m.mirrored),
+            "mirror_drops": mirror.map(|m| Object(&m.dropped)),
             "frames_seen": kernel.map(KernelSide::seen),
             "passed": kernel.map(|k| Object(&k.passed)),
             "redirected": kernel.map(|k| k.redirected),
@@ -191,7 +204,13 @@ impl Display for Summary {
         writeln!(f, "{}", self.headline)?;
         for sum in self.balances() {
             writeln!(f, "  {}", Line(&sum))?;
+            let mirror = self.kernel.as_ref().and_then(|kernel| kernel.mirror.as_ref());
             match sum.whole.0 {
+                mirror::SEEN => {
+                    reasons(f, "seen", mirror.map_or(&[], |m| &m.seen))?;
+                    reasons(f, "passed", mirror.map_or(&[], |m| &m.passed))?;
+                }
+                mirror::MIRRORED => reasons(f, "lost in the pair", mirror.map_or(&[], |m| &m.dropped))?,
                 seen_by if seen_by.starts_with("frames seen") => {
                     reasons(f, "passed", self.kernel.as_ref().map_or(&[], |k| &k.passed))?;
                     let copied = self.kernel.as_ref().filter(|k| k.copied);
@@ -260,7 +279,7 @@ fn reasons(f: &mut fmt::Formatter<'_>, what: &str, counts: &[(&'static str, u64)
     writeln!(f, "      {what}: {}", list.join(", "))
 }
 
-fn total(counts: &[(&'static str, u64)]) -> u64 {
+pub(super) fn total(counts: &[(&'static str, u64)]) -> u64 {
     counts.iter().map(|(_, n)| n).sum()
 }
 
@@ -292,6 +311,7 @@ mod tests {
             headline: "10.0 s on eth0".into(),
             seconds: 10.0,
             kernel: Some(KernelSide {
+                mirror: None,
                 seen_by: "frames seen by XDP",
                 copied: false,
                 redirected: 1_234_570,

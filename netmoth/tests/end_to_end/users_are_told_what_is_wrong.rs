@@ -83,7 +83,7 @@ fn an_interface_that_is_not_there_is_answered_with_those_that_are() {
 }
 
 #[test]
-fn an_interface_with_an_address_is_refused_unless_exclusive_says_so() {
+fn a_tap_on_an_interface_with_an_address_is_refused_unless_exclusive_says_so() {
     if !root() {
         return;
     }
@@ -91,9 +91,12 @@ fn an_interface_with_an_address_is_refused_unless_exclusive_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let wire = Wire::new(1, 1500);
     wire.script_tap("ip address add 10.79.0.1/24 dev tap0");
-    run_refused(wire.at_tap(NETMOTH), folder.path(), "tap0", "", 1, &["tap0", "10.79.0.1", "exclusive: true"]);
+    let words = ["tap0", "10.79.0.1", "exclusive: true", "mode: mirror"];
+    run_refused(wire.at_tap(NETMOTH), folder.path(), "tap0", "mode: tap", 1, &words);
     let settings = Settings { more: "exclusive: true".into(), ..Settings::workers(1) };
-    Sensor::start(wire.at_tap(NETMOTH), folder.path(), &settings).stop().assert_sums();
+    let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &settings);
+    assert!(wire.script_tap("ip link show tap0").contains("xdp"), "exclusive: true takes the frames");
+    sensor.stop().assert_sums();
 }
 
 #[test]

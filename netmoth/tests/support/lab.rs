@@ -310,7 +310,13 @@ impl Wire {
     /// Runs a shell script where `out0` is.
     #[track_caller]
     pub(crate) fn script_out(&self, text: &str) {
-        script(&self.names.name("out"), text);
+        self.ask_out(text);
+    }
+
+    /// The same for what the script prints.
+    #[track_caller]
+    pub(crate) fn ask_out(&self, text: &str) -> String {
+        script(&self.names.name("out"), text).stdout
     }
 
     /// Runs a shell script where `tap0` is.

@@ -102,7 +102,7 @@ impl AfPacket {
     /// # Errors
     /// Where netlink is not to be had.
     pub fn watch_link(&mut self) -> Result<Receiver<LinkEvent>, CaptureError> {
-        let (watch, events) = link::watch(self.interface.index, self.interface.running)?;
+        let (watch, events) = link::watch(self.interface.index, self.interface.running, None)?;
         self.watch = Some(watch);
         Ok(events)
     }

@@ -19,6 +19,7 @@ use super::{PlannedSocket, memlock, plan};
 use crate::capture::link::{self, LinkWatch};
 use crate::capture::promiscuous::Promiscuous;
 use crate::capture::{CaptureConfig, CaptureCounts, CaptureError, Interface, LinkEvent, QueueCounts};
+use crate::filter::Filter;
 
 /// The kernel puts this much room before a frame (XDP_PACKET_HEADROOM, linux/bpf.h).
 const HEADROOM: u32 = 256;
@@ -59,6 +60,9 @@ impl Capture {
         }
         let hash_key = std::array::from_fn(|_| crate::capture::random());
         let mut program = XdpProgram::load(interface.queues, sockets.len() as u32, hash_key)?;
+        if let Some(filter) = Filter::of(&config.filter)? {
+            program.set_filter(&filter)?;
+        }
         memlock::check(frame_memory(config, interface.mtu, per_queue, queues.len()))?;
         let mut setup = Setup { interface: &interface, config, frame_size, users: Vec::new(), receivers: Vec::new() };
         for &queue in &queues {
@@ -103,7 +107,7 @@ impl Capture {
     /// # Errors
     /// Where netlink is not to be had.
     pub fn watch_link(&mut self) -> Result<ChannelReceiver<LinkEvent>, CaptureError> {
-        let (watch, events) = link::watch(self.interface.index, self.interface.running)?;
+        let (watch, events) = link::watch(self.interface.index, self.interface.running, None)?;
         self.watch = Some(watch);
         Ok(events)
     }

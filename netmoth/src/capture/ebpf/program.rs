@@ -5,6 +5,7 @@
 
 mod attached;
 mod error;
+mod filtered;
 
 use std::os::fd::AsRawFd;
 
@@ -17,6 +18,8 @@ use netmoth_shared::hash::HashKey;
 use netmoth_shared::{
     FATES_MAP, PROGRAM, PROGRAM_COPIED, QUEUES_MAP, QueueSockets, SETTINGS_MAP, SOCKETS_MAP, Settings,
 };
+
+pub(in crate::capture) use filtered::Stages;
 
 pub use attached::{AttachedProgram, attached_program};
 pub use error::ProgramError;
@@ -77,11 +80,14 @@ pub struct XdpProgram {
     ebpf: Ebpf,
     /// Which of the two programs of the object.
     name: &'static str,
+    settings: Array<MapData, SettingsRow>,
     sockets: XskMap<MapData>,
     queues: Array<MapData, QueueRow>,
     fates: PerCpuArray<MapData, u64>,
     queue_count: u32,
     link: Option<XdpLinkId>,
+    /// Filled where there is a filter; the programs in it stay as long as it is open.
+    stages: Option<Stages>,
 }
 
 impl std::fmt::Debug for XdpProgram {
@@ -100,28 +106,29 @@ impl XdpProgram {
     /// and where the verifier says no.
     pub fn load(queues: u32, sockets: u32, hash_key: [u64; 2]) -> Result<Self, ProgramError> {
         let fate_slots = slots(queues).ok_or(ProgramError::TooManyQueues { queues })?;
-        let chosen = std::env::var_os(OBJECT_VARIABLE).map(std::path::PathBuf::from);
-        let bytes = match &chosen {
-            Some(path) => {
-                log::info!("loading the XDP program from {} ({OBJECT_VARIABLE} is set)", path.display());
-                let read = std::fs::read(path);
-                read.map_err(|source| ProgramError::ObjectFile { path: path.clone(), source: source.into() })?.into()
-            }
-            None => std::borrow::Cow::Borrowed(OBJECT),
-        };
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(SOCKETS_MAP, sockets.max(1))
             .map_max_entries(QUEUES_MAP, queues.max(1))
             .map_max_entries(FATES_MAP, fate_slots)
-            .load(&bytes)
+            .load(&object()?)
             .map_err(ProgramError::from_load)?;
         let (sockets, fates) = (take(&mut ebpf, SOCKETS_MAP)?, take(&mut ebpf, FATES_MAP)?);
         let queue_rows = take(&mut ebpf, QUEUES_MAP)?;
         let mut settings: Array<MapData, SettingsRow> = take(&mut ebpf, SETTINGS_MAP)?;
-        let row = SettingsRow(Settings { key: HashKey::expand(hash_key), queues, reserved: 0 });
+        let row = SettingsRow(Settings { key: HashKey::expand(hash_key), queues, filtered: 0 });
         settings.set(0, row, 0).map_err(|source| ProgramError::map(SETTINGS_MAP, source))?;
         let name = load_either(&mut ebpf)?;
-        Ok(Self { ebpf, name, sockets, queues: queue_rows, fates, queue_count: queues, link: None })
+        Ok(Self {
+            ebpf,
+            name,
+            settings,
+            sockets,
+            queues: queue_rows,
+            fates,
+            queue_count: queues,
+            link: None,
+            stages: None,
+        })
     }
 
     /// Puts an AF_XDP socket with an RX ring at an index. The kernel takes it out again when the socket closes.
@@ -210,6 +217,14 @@ impl XdpProgram {
     }
 }
 
+/// The object that holds all programs: the embedded one, or the file that [`OBJECT_VARIABLE`] names.
+pub(in crate::capture) fn object() -> Result<std::borrow::Cow<'static, [u8]>, ProgramError> {
+    let Some(path) = std::env::var_os(OBJECT_VARIABLE).map(std::path::PathBuf::from) else { return Ok(OBJECT.into()) };
+    log::info!("loading the XDP program from {} ({OBJECT_VARIABLE} is set)", path.display());
+    let read = std::fs::read(&path);
+    Ok(read.map_err(|source| ProgramError::ObjectFile { path, source: source.into() })?.into())
+}
+
 /// Loads the program that reads frames in place; where the verifier refuses that (it wants CAP_PERFMON for it), the one
 /// that asks the kernel for each field. If neither is taken, what was said of the first is the news.
 fn load_either(ebpf: &mut Ebpf) -> Result<&'static str, ProgramError> {
@@ -236,7 +251,10 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Pr
     program.try_into().map_err(|_: AyaProgramError| ProgramError::WrongObject { missing: name })
 }
 
-fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProgramError> {
+pub(in crate::capture) fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, ProgramError> {
     let map = ebpf.take_map(name).ok_or(ProgramError::WrongObject { missing: name })?;
     T::try_from(map).map_err(|_| ProgramError::WrongObject { missing: name })
 }

@@ -9,11 +9,8 @@ use std::io::{self, Read};
 /// one is, which costs more; and a mapped file that somebody cuts off kills its reader.
 pub(super) const PIECE: usize = 256 << 10;
 
-/// Bytes more than wanted that a buffer may have and still be used again.
-const LARGEST_SPARE: usize = 1 << 20;
-
 pub(super) struct Buffer {
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + Send>,
     bytes: Vec<u8>,
     /// First byte that is not consumed.
     from: usize,
@@ -24,18 +21,13 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    pub(super) fn new(reader: Box<dyn Read>) -> Self {
+    pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
         Self { reader, bytes: vec![0; PIECE], from: 0, to: 0, before: 0 }
     }
 
     /// What was read and not consumed.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[self.from..self.to]
-    }
-
-    /// Where [`Buffer::bytes`] begins in the buffer; stable until the next fill.
-    pub(super) fn position(&self) -> usize {
-        self.from
     }
 
     /// Offset in the stream of the first byte that is not consumed.
@@ -68,21 +60,6 @@ impl Buffer {
             }
         }
         Ok(true)
-    }
-
-    /// Takes the bytes out, at the positions that they have, and goes on with what is not consumed in `fresh`, whose contents
-    /// don't matter.
-    pub(super) fn exchange(&mut self, mut fresh: Vec<u8>) -> Vec<u8> {
-        let rest = self.to - self.from;
-        let wanted = rest.next_multiple_of(PIECE).max(PIECE);
-        // What one large record needed is not kept for all that follow.
-        if fresh.len() < wanted || fresh.len() > wanted + LARGEST_SPARE {
-            fresh = vec![0; wanted];
-        }
-        fresh[..rest].copy_from_slice(&self.bytes[self.from..self.to]);
-        self.before += self.from as u64;
-        (self.from, self.to) = (0, rest);
-        std::mem::replace(&mut self.bytes, fresh)
     }
 
     /// The stream from the first byte that is not consumed.

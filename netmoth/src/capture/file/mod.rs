@@ -11,7 +11,6 @@ mod pcapng;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::Range;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -115,7 +114,7 @@ impl CaptureFile {
     ///
     /// # Errors
     /// As [`CaptureFile::open`].
-    pub fn from_reader(name: String, reader: Box<dyn Read>) -> Result<Self, FileError> {
+    pub fn from_reader(name: String, reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
         let mut buffer = Buffer::new(reader);
         if buffer.fill(2).is_ok_and(|full| full) && buffer.bytes().starts_with(&GZIP) {
             buffer = Buffer::new(Box::new(MultiGzDecoder::new(buffer.into_reader())));
@@ -159,17 +158,16 @@ impl CaptureFile {
         }
     }
 
-    /// Hands the next packets, all that are there without reading on, to `each`, with the place of each one's bytes in what
-    /// [`CaptureFile::take_bytes`] gives. Returns false at the end of the file.
+    /// Hands the next packets, all that are there without reading on, to `each`. Returns false at the end of the file.
     ///
     /// # Errors
     /// As [`CaptureFile::next_batch`].
-    pub fn next_stretch(&mut self, mut each: impl FnMut(&CapturedPacket<'_>, Range<usize>)) -> Result<bool, FileError> {
+    pub fn next_stretch(&mut self, mut each: impl FnMut(&CapturedPacket<'_>)) -> Result<bool, FileError> {
         loop {
-            let (bytes, position) = (self.buffer.bytes(), self.buffer.position());
+            let bytes = self.buffer.bytes();
             let mut count = 0;
             let (done, stop) = self.format.walk(bytes, usize::MAX, |at| {
-                each(&CapturedPacket::in_bytes(bytes, &at), position + at.start..position + at.end);
+                each(&CapturedPacket::in_bytes(bytes, &at));
                 count += 1;
             });
             self.done(done, count);
@@ -178,12 +176,6 @@ impl CaptureFile {
                 return Ok(more);
             }
         }
-    }
-
-    /// Gives the bytes of the last stretch, so that others can look at its packets while this reads on, in `fresh`: a buffer
-    /// that was taken before and is no longer used, or an empty one.
-    pub fn take_bytes(&mut self, fresh: Vec<u8>) -> Vec<u8> {
-        self.buffer.exchange(fresh)
     }
 
     /// So many bytes with so many packets are done with.

@@ -13,12 +13,13 @@
 //! **A limit.** libpcap does not hand on what the kernel says of frames that stand for many (GSO, GRO): each counts as one
 //! packet with all its bytes. `strategy: afpacket` counts the segments.
 
-mod handle;
-mod library;
+mod error;
 mod open;
 mod source;
 
-pub use handle::PcapError;
+use crate::libpcap::{Handle, Libpcap, LibpcapError, LiveOptions};
+
+pub use error::PcapError;
 pub use open::PcapCapture;
 pub use source::PcapSource;
 
@@ -26,12 +27,32 @@ pub use source::PcapSource;
 ///
 /// # Errors
 /// Where there is none.
-pub(crate) fn version() -> Result<String, PcapError> {
-    Ok(library::Functions::get()?.version())
+pub(crate) fn version() -> Result<String, LibpcapError> {
+    // In its own words: libpcap version 1.10.3 (with TPACKET_V3).
+    let words = Libpcap::get()?.version();
+    Ok(words.split(" (").next().unwrap_or(&words).replace(" version", ""))
 }
 
-/// Compiles an expression of tcpdump's language to a program for packet sockets on this interface, as libpcap would put it on
-/// its own: it looks for VLAN tags where this kernel keeps them. It takes `snapshot` bytes of a frame that matches.
+/// How an interface is opened, but for the room.
+fn options(interface: &str, snapshot_length: u32, promiscuous: bool) -> LiveOptions {
+    LiveOptions {
+        interface: interface.into(),
+        snapshot_length,
+        promiscuous,
+        timeout_ms: TIMEOUT_MS,
+        buffer_bytes: None,
+        immediate: false,
+    }
+}
+
+/// A program for packet sockets as libpcap would put it on its own: it looks for VLAN tags where this kernel keeps them.
+fn compiled(handle: &Handle, expression: &str) -> Result<Vec<libc::sock_filter>, PcapError> {
+    let program = handle.compile(expression);
+    let program = program.map_err(|cause| PcapError::Filter { expression: expression.into(), cause })?;
+    Ok(program.iter().map(|step| libc::sock_filter { code: step.code, jt: step.jt, jf: step.jf, k: step.k }).collect())
+}
+
+/// The same for an interface that libpcap does not capture on. The program takes `snapshot` bytes of a frame that matches.
 ///
 /// # Errors
 /// Where there is no libpcap, or it does not take the expression.
@@ -41,8 +62,9 @@ pub(super) fn socket_program(
     snapshot: u32,
 ) -> Result<Vec<libc::sock_filter>, PcapError> {
     // Only an open capture knows what the kernel can do; this one is closed before a frame is looked at.
-    handle::Handle::open(interface, snapshot, false, TIMEOUT_MS, 1 << 20)?.compile(expression)
+    let handle = Handle::live(&options(interface, snapshot, false)).map_err(|cause| PcapError::of(interface, cause))?;
+    compiled(&handle, expression)
 }
 
 /// Milliseconds after which the kernel hands over a block that is not full. Frames carry the kernel's time stamp.
-const TIMEOUT_MS: i32 = 10;
+const TIMEOUT_MS: u32 = 10;

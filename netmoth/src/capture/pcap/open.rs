@@ -1,5 +1,6 @@
 //! Brings a capture by libpcap up and takes it down, with every frame counted in between.
 
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,13 +9,13 @@ use crossbeam_channel::Receiver;
 use log::{debug, warn};
 use netmoth_shared::fate::Fate;
 
-use super::handle::{Counted, Handle};
-use super::{PcapError, PcapSource, TIMEOUT_MS};
+use super::{PcapError, PcapSource, compiled, options, version};
 use crate::capture::link::{self, LinkWatch};
 use crate::capture::socket_filter::{self, SocketFilter};
 use crate::capture::{
     CaptureConfig, CaptureError, Interface, LinkEvent, QueueCounts, SocketStatistics, packet_ring_bytes,
 };
+use crate::libpcap::{Handle, LibpcapError, LiveOptions, Statistics};
 use crate::metrics::Counter;
 
 /// DLT_EN10MB.
@@ -29,7 +30,7 @@ pub(super) struct Shared(Mutex<Held>);
 /// The handle, and its counts without the width that libpcap has for them.
 pub(super) struct Held {
     pub(super) handle: Handle,
-    last: Counted,
+    last: Statistics,
     seen: u64,
     dropped: u64,
 }
@@ -40,9 +41,9 @@ impl Shared {
     }
 
     /// Frames seen, and those of them that were dropped, since counting began.
-    fn counts(&self) -> Result<(u64, u64), PcapError> {
+    fn counts(&self) -> Result<(u64, u64), LibpcapError> {
         let mut held = self.lock();
-        let now = held.handle.counted()?;
+        let now = held.handle.statistics()?;
         held.seen += u64::from(now.received.wrapping_sub(held.last.received));
         held.dropped += u64::from(now.dropped.wrapping_sub(held.last.dropped));
         held.last = now;
@@ -57,6 +58,7 @@ pub struct PcapCapture {
     taken: Arc<Counter>,
     filter: SocketFilter,
     filtered: bool,
+    socket: RawFd,
     version: String,
     started: bool,
     watch: Option<LinkWatch>,
@@ -75,23 +77,26 @@ impl PcapCapture {
         if config.workers > 1 {
             warn!("libpcap has one reader: one worker takes all frames, {} were possible", config.workers);
         }
-        let buffer = packet_ring_bytes(config.ring_size);
-        let mut handle = Handle::open(&interface.name, config.snapshot_length, config.promiscuous, TIMEOUT_MS, buffer)?;
-        if handle.datalink() != ETHERNET {
-            return Err(CaptureError::NoEthernetForPcap { name: interface.name, kind: handle.datalink() });
+        let refused = |cause| PcapError::of(&interface.name, cause);
+        let buffer_bytes = u32::try_from(packet_ring_bytes(config.ring_size)).ok();
+        let options = options(&interface.name, config.snapshot_length, config.promiscuous);
+        let mut handle = Handle::live(&LiveOptions { buffer_bytes, ..options }).map_err(refused)?;
+        if handle.link_type() != ETHERNET {
+            return Err(CaptureError::NoEthernetForPcap { name: interface.name, kind: handle.link_type() });
         }
         let once = interface.name == "lo";
         let filter = match config.filter.as_str() {
             "" => SocketFilter::everything(config.snapshot_length, once),
-            expression => SocketFilter::of(handle.compile(expression)?, once),
+            expression => SocketFilter::of(compiled(&handle, expression)?, once),
         };
-        let last = empty(&mut handle, &interface)?;
-        let (socket, version) = (handle.socket(), handle.version());
+        let socket = handle.descriptor().ok_or_else(|| refused(LibpcapError::Said("it has no socket".into())))?;
+        let last = empty(&mut handle, socket, &interface)?;
+        let version = version().map_err(refused)?;
         let shared = Arc::new(Shared(Mutex::new(Held { handle, last, seen: 0, dropped: 0 })));
         let taken = Arc::<Counter>::default();
         let source = PcapSource::new(Arc::clone(&shared), Arc::clone(&taken), socket, config.snapshot_length);
         let filtered = !config.filter.is_empty();
-        let capture = Self { interface, shared, taken, filter, filtered, version, started: false, watch: None };
+        let capture = Self { interface, shared, taken, filter, filtered, socket, version, started: false, watch: None };
         Ok((capture, vec![source]))
     }
 
@@ -100,7 +105,7 @@ impl PcapCapture {
     /// # Errors
     /// Where the kernel refuses the filter.
     pub fn start(&mut self) -> Result<(), CaptureError> {
-        let attached = self.filter.attach(self.shared.lock().handle.socket());
+        let attached = self.filter.attach(self.socket);
         attached.map_err(|cause| CaptureError::packet_socket(&self.interface, "given its filter", &cause))?;
         self.started = true;
         Ok(())
@@ -111,7 +116,7 @@ impl PcapCapture {
     /// # Errors
     /// Where netlink is not to be had.
     pub fn watch_link(&mut self) -> Result<Receiver<LinkEvent>, CaptureError> {
-        let (watch, events) = link::watch(self.interface.index, self.interface.running)?;
+        let (watch, events) = link::watch(self.interface.index, self.interface.running, None)?;
         self.watch = Some(watch);
         Ok(events)
     }
@@ -119,7 +124,7 @@ impl PcapCapture {
     /// Takes no more frames, and waits until the worker has those that the kernel has: a block that is not full is handed over
     /// after a moment, and its frames are nowhere to be seen before.
     pub fn stop(&mut self) {
-        if let Err(error) = SocketFilter::nothing().attach(self.shared.lock().handle.socket()) {
+        if let Err(error) = SocketFilter::nothing().attach(self.socket) {
             debug!("libpcap's socket goes on to take frames: {error}");
         }
         socket_filter::settle();
@@ -158,7 +163,8 @@ impl PcapCapture {
     /// # Errors
     /// Where it can't say.
     pub fn queue_counts(&self) -> Result<Vec<QueueCounts>, CaptureError> {
-        let (seen, dropped) = self.shared.counts()?;
+        let counts = self.shared.counts();
+        let (seen, dropped) = counts.map_err(|cause| PcapError::of(&self.interface.name, cause))?;
         let mut fates = [0; Fate::COUNT];
         fates[Fate::Redirected as usize] = seen;
         let sockets = SocketStatistics { ring_full: dropped, ..SocketStatistics::default() };
@@ -168,14 +174,16 @@ impl PcapCapture {
 
 /// Closes the socket that libpcap has just opened, and empties it of what came meanwhile. Returns the counts from which on
 /// every frame is ours.
-fn empty(handle: &mut Handle, interface: &Interface) -> Result<Counted, CaptureError> {
-    let closed = SocketFilter::nothing().attach(handle.socket());
+fn empty(handle: &mut Handle, socket: RawFd, interface: &Interface) -> Result<Statistics, CaptureError> {
+    let closed = SocketFilter::nothing().attach(socket);
     closed.map_err(|cause| CaptureError::packet_socket(interface, "given its filter", &cause))?;
     socket_filter::settle();
     let (mut emptied, until) = (0u32, Instant::now() + UNDER_WAY);
     loop {
-        handle.dispatch(usize::MAX, |_, _, _| emptied = emptied.wrapping_add(1));
-        let counted = handle.counted()?;
+        let counted = handle
+            .dispatch(u32::MAX, |_, _, _| emptied = emptied.wrapping_add(1))
+            .and_then(|_| handle.statistics())
+            .map_err(|cause| PcapError::of(&interface.name, cause))?;
         if emptied == counted.received.wrapping_sub(counted.dropped) || Instant::now() > until {
             return Ok(counted);
         }

@@ -51,7 +51,8 @@ impl PcapSource {
     pub fn poll(&mut self, handle: impl FnOnce(&[Frame<'_>])) -> usize {
         let Self { shared, arena, picked, snapshot, .. } = self;
         let (mut count, mut at) = (0, 0);
-        shared.lock().handle.dispatch(BATCH, |data, wire_len, wall_ns| {
+        // An interface that went down has no frames; the link watch says so.
+        let _ = shared.lock().handle.dispatch(BATCH as u32, |data, wire_len, wall_ns| {
             if count == BATCH {
                 return;
             }

@@ -11,6 +11,7 @@ use aya::programs::{ProgramError as AyaProgramError, XdpError};
 
 use super::attached::interface_facts;
 use super::{AttachedProgram, OBJECT_VARIABLE, XdpMode, attached_program};
+use crate::filter::FilterError;
 
 /// What XDP in a driver leaves of a page of 4096 bytes for a frame, about: headroom and the tail of a buffer go off.
 const SINGLE_BUFFER_MTU: u32 = 3_498;
@@ -87,6 +88,9 @@ pub enum ProgramError {
     #[error("{queues} receive queues are more than the XDP program can count: give the number that the interface has")]
     TooManyQueues { queues: u32 },
 
+    #[error("bpf: {source}")]
+    Filter { source: FilterError },
+
     #[error("the kernel refused an entry of the XDP program's map {map}: {reason}")]
     Map { map: &'static str, reason: String },
 
@@ -123,7 +127,7 @@ impl ProgramError {
         )
     }
 
-    pub(super) fn map(map: &'static str, error: MapError) -> Self {
+    pub(in crate::capture) fn map(map: &'static str, error: MapError) -> Self {
         let reason = match &error {
             MapError::OutOfBounds { index, max_entries } => {
                 format!("its index is {index}, and the program was loaded for {max_entries}")
@@ -139,7 +143,7 @@ impl ProgramError {
         Self::Map { map, reason }
     }
 
-    pub(super) fn from_load(error: EbpfError) -> Self {
+    pub(in crate::capture) fn from_load(error: EbpfError) -> Self {
         match error {
             EbpfError::MapError(MapError::CreateError { io_error, .. }) => Self::from_errno(io_error, None),
             EbpfError::MapError(MapError::SyscallError(failed)) => Self::from_errno(failed.io_error, None),
@@ -148,7 +152,7 @@ impl ProgramError {
         }
     }
 
-    pub(super) fn from_program(error: AyaProgramError) -> Self {
+    pub(in crate::capture) fn from_program(error: AyaProgramError) -> Self {
         match error {
             AyaProgramError::LoadError { io_error, verifier_log } => {
                 Self::from_errno(io_error, Some(tail(&verifier_log.to_string(), 12)))
