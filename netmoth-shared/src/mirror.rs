@@ -15,6 +15,9 @@ pub const MATCHED: &str = "netmoth_mirror";
 /// The program of slot [`STAGE_UNMATCHED`]: counts, and lets pass.
 pub const UNMATCHED: &str = "netmoth_unmirrored";
 
+/// The program behind XDP at the pair's far end: drops.
+pub const DROP: &str = "netmoth_drop";
+
 /// One-element array of [`MirrorSettings`].
 pub const MIRROR_SETTINGS_MAP: &str = "MIRROR_SETTINGS";
 /// Per-CPU array of `u64`, indexed by [`Count`].

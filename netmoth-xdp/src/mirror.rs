@@ -14,6 +14,8 @@ use netmoth_shared::{STAGE_FILTER, STAGES};
 
 /// TCX_NEXT of linux/bpf.h.
 const NEXT: i32 = -1;
+/// TC_ACT_SHOT of linux/pkt_cls.h, equal to TCX_DROP.
+const SHOT: i32 = 2;
 
 #[map]
 static MIRROR_SETTINGS: Array<MirrorSettings> = Array::with_max_entries(1, 0);
@@ -47,6 +49,12 @@ fn netmoth_mirror(ctx: TcContext) -> i32 {
 fn netmoth_unmirrored(ctx: TcContext) -> i32 {
     count(Count::NotMatched, frames_of(&ctx));
     NEXT
+}
+
+/// At the far end of the pair: a clone that no socket took must not reach the host's stack a second time.
+#[classifier]
+fn netmoth_drop(_ctx: TcContext) -> i32 {
+    SHOT
 }
 
 #[inline(always)]

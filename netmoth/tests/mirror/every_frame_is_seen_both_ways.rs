@@ -4,7 +4,6 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use crate::host::{HOST, Lab, PEER, assert_sums};
-use crate::packet_socket;
 use crate::support::command::{Running, SHORT, run, until};
 use crate::support::compare::{Record, number, word};
 use crate::support::frames::{self, Ethernet};
@@ -78,22 +77,6 @@ fn a_bulk_transfer_is_counted_segment_by_segment_with_offloads_on() {
     assert_eq!(packets, segments, "packets of the records against segments that the stacks sent: {tcp:?}");
 }
 
-/// Sends frames as they are, out of `tap0` on the host or out of `out0` on the peer.
-fn send(lab: &Lab, from: &str, virtio: bool, frames: &[Vec<u8>]) {
-    let (namespace, index) = match from {
-        HOST => ("tap", lab.script("cat /sys/class/net/tap0/ifindex")),
-        _ => ("out", lab.wire.ask_out("cat /sys/class/net/out0/ifindex")),
-    };
-    let index = index.trim().parse().unwrap();
-    std::thread::scope(|scope| {
-        let inside = scope.spawn(|| {
-            netns::enter(&lab.wire.file(namespace));
-            packet_socket::send(index, virtio, frames);
-        });
-        inside.join().unwrap();
-    });
-}
-
 /// What is received has its outer tag taken off by the kernel before traffic control sees it (skb_vlan_untag), and what is
 /// sent here has it in the frame.
 #[test]
@@ -110,8 +93,8 @@ fn vlan_tags_are_in_the_records_wherever_the_kernel_keeps_them() {
     for (tags, count) in [(vec![], 2), (vec![(0x8100, 7)], 3), (vec![(0x88a8, 7), (0x8100, 9)], 4)] {
         let ethernet =
             |to, from| Ethernet { to: [2, 0x79, 0, 0, 0, to], from: [2, 0x79, 0, 0, 0, from], tags: tags.clone() };
-        send(&lab, HOST, false, &vec![frames::udp(&ethernet(2, 1), host, peer, b"out"); count]);
-        send(&lab, PEER, false, &vec![frames::udp(&ethernet(1, 2), peer, host, b"in"); count + 1]);
+        lab.send(HOST, false, &vec![frames::udp(&ethernet(2, 1), host, peer, b"out"); count]);
+        lab.send(PEER, false, &vec![frames::udp(&ethernet(1, 2), peer, host, b"in"); count + 1]);
     }
     let outcome = sensor.stop();
     assert_eq!(assert_all_seen(&outcome), 2 * (2 + 3 + 4) + 3);
@@ -146,8 +129,8 @@ fn a_buffer_that_does_not_say_how_many_frames_it_is_counts_as_those_that_it_is_c
     let buffer = |ethernet: &Ethernet, from, to, first| {
         [header.clone(), frames::tcp(ethernet, from, to, 0x10, [first, 1], &[7; 3_001])].concat()
     };
-    send(&lab, HOST, true, &[1, 3_002].map(|first| buffer(&ethernet(2, 1), host, peer, first)));
-    send(&lab, PEER, true, &[buffer(&ethernet(1, 2), peer, host, 1)]);
+    lab.send(HOST, true, &[1, 3_002].map(|first| buffer(&ethernet(2, 1), host, peer, first)));
+    lab.send(PEER, true, &[buffer(&ethernet(1, 2), peer, host, 1)]);
     let outcome = sensor.stop();
     assert_eq!(assert_all_seen(&outcome), 3 * 4);
     let records = outcome.records();
@@ -206,22 +189,13 @@ fn pieces_of_datagrams_and_their_whole_neighbours_are_on_one_record_with_two_wor
 
 #[test]
 fn the_capabilities_of_the_unit_suffice() {
-    use std::os::unix::fs::PermissionsExt;
-    const CAPABILITIES: &str = "+bpf,+net_admin,+net_raw,+ipc_lock";
     if !root() {
         return;
     }
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
-    // The binary may lie where only root can look, so it is run from a copy.
-    let binary = folder.path().join("netmoth");
-    std::fs::copy(crate::support::sensor::NETMOTH, &binary).unwrap();
     let lab = Lab::new();
-    let mut netmoth = lab.on_host("setpriv");
-    netmoth.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"]);
-    netmoth.args(["--inh-caps", CAPABILITIES, "--ambient-caps", CAPABILITIES, "--bounding-set"]);
-    netmoth.arg(format!("-all,{CAPABILITIES}")).arg(&binary);
+    let netmoth = lab.unprivileged_netmoth(folder.path());
     let sensor = Sensor::start(netmoth, folder.path(), &Settings::workers(2));
     lab.ping(PEER, &["-c", "5"]);
     let outcome = sensor.stop();

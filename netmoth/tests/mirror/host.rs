@@ -1,9 +1,12 @@
 //! A host whose only interface, `tap0`, has an address and the default route, and a peer at the other end of the wire.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use aya::programs::{SchedClassifier, TcAttachType};
 
+use crate::packet_socket;
 use crate::support::command::{SHORT, command, run};
 use crate::support::lab::Wire;
 use crate::support::netns;
@@ -62,6 +65,37 @@ impl Lab {
         self.wire.at_tap(NETMOTH)
     }
 
+    /// The same as nobody, with the capabilities of the systemd unit; `folder` becomes everybody's.
+    pub(crate) fn unprivileged_netmoth(&self, folder: &Path) -> Command {
+        const CAPABILITIES: &str = "+bpf,+net_admin,+net_raw,+ipc_lock";
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        // The binary may lie where only root can look, so it is run from a copy.
+        let binary = folder.join("netmoth");
+        std::fs::copy(NETMOTH, &binary).unwrap();
+        let mut netmoth = self.on_host("setpriv");
+        netmoth.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"]);
+        netmoth.args(["--inh-caps", CAPABILITIES, "--ambient-caps", CAPABILITIES, "--bounding-set"]);
+        netmoth.arg(format!("-all,{CAPABILITIES}")).arg(&binary);
+        netmoth
+    }
+
+    /// Sends frames as they are, out of `tap0` on the host or out of `out0` on the peer. With `virtio` each begins with a
+    /// struct virtio_net_hdr.
+    pub(crate) fn send(&self, from: &str, virtio: bool, frames: &[Vec<u8>]) {
+        let (namespace, index) = match from {
+            HOST => ("tap", self.script("cat /sys/class/net/tap0/ifindex")),
+            _ => ("out", self.wire.ask_out("cat /sys/class/net/out0/ifindex")),
+        };
+        let index = index.trim().parse().unwrap();
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                netns::enter(&self.wire.file(namespace));
+                packet_socket::send(index, virtio, frames);
+            });
+            inside.join().unwrap();
+        });
+    }
+
     /// Runs a shell script on the host.
     #[track_caller]
     pub(crate) fn script(&self, text: &str) -> String {
@@ -107,13 +141,15 @@ impl Lab {
         ours.map(|line| line.split(':').next().unwrap().to_owned()).collect()
     }
 
-    /// TCP segments that the stacks of both have sent (/proc/net/snmp), whatever buffers they left in.
+    /// TCP segments that the stacks of both have sent (/proc/net/snmp), whatever buffers they left in. OutSegs leaves out
+    /// those that only repeat (RFC 4022).
     pub(crate) fn tcp_segments(&self) -> u64 {
         let ask = "grep '^Tcp:' /proc/net/snmp";
         let of = |text: String| {
             let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
             let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-            values[names.iter().position(|name| *name == "OutSegs").unwrap()].parse::<u64>().unwrap()
+            let value = |name: &str| values[names.iter().position(|n| *n == name).unwrap()].parse::<u64>().unwrap();
+            value("OutSegs") + value("RetransSegs")
         };
         of(self.wire.script_tap(ask)) + of(self.wire.ask_out(ask))
     }

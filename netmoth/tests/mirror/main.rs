@@ -4,8 +4,10 @@
 mod host;
 mod packet_socket;
 
+mod a_filter_chooses;
 mod clsact_stands_in;
 mod every_frame_is_seen_both_ways;
+mod metrics_say_it_too;
 mod nothing_is_left_behind;
 mod sessions_go_on;
 mod what_it_costs;

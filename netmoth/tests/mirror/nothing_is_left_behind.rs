@@ -1,7 +1,12 @@
 //! After SIGTERM and after SIGKILL the interface is as it was; what a killed run leaves of its own goes at the next start.
 
-use crate::host::{Lab, PEER};
+use std::net::{SocketAddr, UdpSocket};
+
+use crate::host::{HOST, Lab, PEER};
+use crate::packet_socket;
 use crate::support::command::{SHORT, until};
+use crate::support::frames::{self, Ethernet};
+use crate::support::netns;
 use crate::support::sensor::{Sensor, Settings};
 use crate::support::{alone, root};
 
@@ -45,6 +50,44 @@ fn sigkill_leaves_a_pair_that_the_next_start_removes_and_nothing_else() {
     lab.ping(PEER, &["-c", "3"]);
     assert_eq!(sensor.stop().assert_nothing_lost(), 6);
     assert_eq!(lab.state(), before);
+}
+
+/// Between the end of its sockets and the end of its programs, a killed run has clones arrive that nobody takes.
+#[test]
+fn a_clone_that_no_socket_takes_does_not_reach_the_host_a_second_time() {
+    if !root() {
+        return;
+    }
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::new();
+    Sensor::start(lab.netmoth(), folder.path(), &Settings::workers(1)).kill();
+    let listener = lab.within(|| UdpSocket::bind("0.0.0.0:7000").unwrap());
+    listener.set_read_timeout(Some(SHORT)).unwrap();
+    let near = lab.script("cat /sys/class/net/netmoth-*[0-9]/ifindex").trim().parse().unwrap();
+    let ethernet = Ethernet { to: [0xff; 6], from: [2, 0x79, 0, 0, 0, 2], tags: vec![] };
+    let (peer, all) = (SocketAddr::new(PEER.parse().unwrap(), 7_001), "255.255.255.255:7000".parse().unwrap());
+    let clone = |payload: &[u8]| {
+        let frame = frames::udp(&ethernet, peer, all, payload);
+        lab.within(|| packet_socket::send(near, false, &[frame]));
+    };
+    let received = || {
+        let mut buffer = [0; 64];
+        let length = listener.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    clone(b"a clone");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            netns::enter(&lab.wire.file("out"));
+            UdpSocket::bind((PEER, 0)).unwrap().send_to(b"original", (HOST, 7_000)).unwrap();
+        });
+    });
+    assert_eq!(received(), "original");
+    // That it would have come without what stands there is what makes this a test.
+    lab.script("tc qdisc del dev $(ip -br link | grep -o '^netmoth-[^@]*p@' | tr -d @) clsact");
+    clone(b"another clone");
+    assert_eq!(received(), "another clone");
 }
 
 #[test]

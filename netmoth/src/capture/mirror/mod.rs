@@ -1,10 +1,11 @@
 //! `mode: mirror` of `strategy: ebpf`: clones of what an interface receives and sends, while the host goes on using it.
 //!
 //! What enters: the interface's socket buffers, at ingress and egress of traffic control. What leaves: frames, through a
-//! private veth pair to the AF_XDP sockets of a [`Capture`] at its far end. What it owns: [`pair`] and the programs
-//! (`program`; `clsact` for kernels without tcx; `link` speaks to rtnetlink).
+//! private veth pair to the AF_XDP sockets of a [`Capture`] at its far end. What it owns: the pair (`pair`; `leftover`, what a
+//! killed run left of one; `link` speaks to rtnetlink) and the programs (`program`; `clsact` for kernels without tcx).
 
 mod clsact;
+mod leftover;
 mod link;
 mod pair;
 mod program;
@@ -102,7 +103,8 @@ impl Mirror {
         }
         // At once: by its program others see that the pair is in use. Nothing comes before there is something to clone.
         tap.attach()?;
-        let program = MirrorProgram::load(pair.near.index, pair.queued, filter.as_ref())?;
+        let mut program = MirrorProgram::load(pair.near.index, pair.queued, filter.as_ref())?;
+        program.close(&pair.far.name);
         let promiscuous = config.promiscuous.then(|| Promiscuous::set(&interface)).transpose()?;
         let mirror = Self {
             interface,

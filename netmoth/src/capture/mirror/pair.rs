@@ -6,19 +6,19 @@
 
 use std::io;
 
-use log::{info, warn};
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use log::warn;
+use netlink_packet_route::link::LinkAttribute;
 
-use super::link;
+use super::{leftover, link};
 use crate::capture::interface::{attribute, links, name_of};
-use crate::capture::{CaptureError, Interface, program};
+use crate::capture::{CaptureError, Interface};
 
 /// What a veth with XDP in native mode takes of an IP packet (veth_xdp_set in drivers/net/veth.c), rounded down.
 const LARGEST_MTU: u32 = 3_498;
 /// Room beyond the interface's MTU: a second VLAN tag, of which the kernel's look at the length knows one.
 const TAGS: u32 = 8;
 /// Begins the alias of each end.
-const ALIAS: &str = "netmoth: private pair of ";
+pub(super) const ALIAS: &str = "netmoth: private pair of ";
 
 /// Both ends; removed when dropped.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Pair {
     /// Where a running sensor has it, something else has its name, or the kernel refuses a step.
     pub(super) fn create(of: &Interface) -> Result<Self, CaptureError> {
         let (near, far) = names(of.index);
-        clear(of, &near, &far)?;
+        leftover::clear(of, &near, &far)?;
         let mtu = mtu(of);
         let failed = |step| move |cause: io::Error| CaptureError::pair(&of.name, step, cause);
         link::create_veth(&near, &far, mtu).map_err(failed("made"))?;
@@ -157,78 +157,17 @@ fn names(index: u32) -> (String, String) {
     (near, far)
 }
 
-/// A number with as few digits as names have room for: an index has 31 bits.
+/// A number with as few digits as names have room for: an index has 31 bits. Capitals, so that none is taken for the far end's
+/// small `p`.
 fn base36(mut number: u32) -> String {
     let mut digits = Vec::new();
     loop {
-        digits.push(char::from_digit(number % 36, 36).unwrap_or('0'));
+        digits.push(char::from_digit(number % 36, 36).unwrap_or('0').to_ascii_uppercase());
         number /= 36;
         if number == 0 {
             return digits.into_iter().rev().collect();
         }
     }
-}
-
-/// Removes the pair that a killed run left, and those of interfaces that are no more.
-fn clear(of: &Interface, near: &str, far: &str) -> Result<(), CaptureError> {
-    let all = links()?;
-    for link in &all {
-        let Some(name) = name_of(link) else { continue };
-        let own = name == near || name == far;
-        if !own && !orphaned(link, name, &all) {
-            continue;
-        }
-        if own && !ours(link, &all) {
-            return Err(CaptureError::PairName { name: of.name.clone(), pair: name.to_owned() });
-        }
-        // The far end of a running sensor has its program; the kernel takes it off when the process ends.
-        let far = if name.ends_with('p') { name.to_owned() } else { format!("{name}p") };
-        let program = program::attached_program(&far).ok().flatten();
-        match (own, program) {
-            (true, Some(program)) => {
-                return Err(CaptureError::Mirrored { name: of.name.clone(), pair: near.to_owned(), program });
-            }
-            (false, Some(_)) => {}
-            (_, None) => {
-                info!("removing {name}, which a run left behind that was killed");
-                match link::delete(link.header.index) {
-                    Err(cause) if cause.raw_os_error() != Some(libc::ENODEV) => {
-                        return Err(CaptureError::pair(&of.name, "removed", cause));
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether this is an end of a pair that Netmoth made; one that was killed in between had no time to give it an alias.
-fn ours(link: &LinkMessage, all: &[LinkMessage]) -> bool {
-    let veth = link.attributes.iter().any(|attribute| match attribute {
-        LinkAttribute::LinkInfo(infos) => infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth))),
-        _ => false,
-    });
-    let peer =
-        link.attributes.iter().find_map(|a| if let LinkAttribute::Link(index) = a { Some(*index) } else { None });
-    let peer = peer.and_then(|index| all.iter().find(|link| link.header.index == index)).and_then(name_of);
-    let named = match (name_of(link), peer) {
-        (Some(name), Some(peer)) => peer == format!("{name}p") || name == format!("{peer}p"),
-        _ => false,
-    };
-    veth && named && alias(link).is_none_or(|alias| alias.starts_with(ALIAS))
-}
-
-/// Whether this is the near end of a pair of ours whose interface is no more.
-fn orphaned(link: &LinkMessage, name: &str, all: &[LinkMessage]) -> bool {
-    let digits = name.strip_prefix("netmoth-").filter(|rest| !rest.ends_with('p'));
-    let Some(index) = digits.and_then(|digits| u32::from_str_radix(digits, 36).ok()) else { return false };
-    let there = all.iter().any(|link| link.header.index == index);
-    !there && alias(link).is_some_and(|alias| alias.starts_with(ALIAS)) && ours(link, all)
-}
-
-fn alias(link: &LinkMessage) -> Option<&str> {
-    link.attributes.iter().find_map(|a| if let LinkAttribute::IfAlias(alias) = a { Some(alias.as_str()) } else { None })
 }
 
 #[cfg(test)]
@@ -238,7 +177,7 @@ mod tests {
     #[test]
     fn names_of_any_index_fit_and_differ() {
         assert_eq!(names(2), ("netmoth-2".into(), "netmoth-2p".into()));
-        assert_eq!(base36(36), "10");
+        assert_eq!((base36(25), base36(36)), ("P".into(), "10".into()));
         let (near, far) = names(i32::MAX as u32);
         assert!(near.len() < 16 && far.len() < 16, "{near} {far}");
         assert_eq!(u32::from_str_radix(near.strip_prefix("netmoth-").unwrap(), 36), Ok(i32::MAX as u32));

@@ -3,11 +3,11 @@
 use std::io;
 
 use aya::maps::{Array, MapData, PerCpuArray};
-use aya::programs::tc::{SchedClassifierLinkId, TcAttachOptions};
+use aya::programs::tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions, qdisc_add_clsact};
 use aya::programs::{LinkOrder, ProgramError as AyaProgramError, SchedClassifier, TcAttachType};
 use aya::{Ebpf, EbpfLoader, Pod};
 use netmoth_shared::mirror::{
-    Count, EGRESS, INGRESS, MATCHED, MIRROR_COUNTS_MAP, MIRROR_SETTINGS_MAP, MIRROR_STAGES_MAP, MirrorSettings,
+    Count, DROP, EGRESS, INGRESS, MATCHED, MIRROR_COUNTS_MAP, MIRROR_SETTINGS_MAP, MIRROR_STAGES_MAP, MirrorSettings,
     UNMATCHED,
 };
 use netmoth_shared::{STAGE_MATCHED, STAGE_UNMATCHED};
@@ -62,6 +62,29 @@ impl MirrorProgram {
         Ok(Self { ebpf, counts, _stages: stages, links: Vec::new(), clsact: None })
     }
 
+    /// Closes the far end of the pair to the host's stack: what no socket takes ends there. A filter of clsact, not a link: it
+    /// outlives this process, as the pair does, because a killed process closes its sockets before its programs.
+    pub(super) fn close(&mut self, far: &str) {
+        if let Err(cause) = self.try_close(far) {
+            log::warn!(
+                "{far} can't be closed to the host's stack ({cause}): should Netmoth be killed, broadcasts may reach it twice \
+                 for a moment. It takes CONFIG_NET_CLS_BPF and CONFIG_NET_SCH_INGRESS"
+            );
+        }
+    }
+
+    fn try_close(&mut self, far: &str) -> Result<(), AyaProgramError> {
+        qdisc_add_clsact(far)?;
+        let Some(program) = self.ebpf.program_mut(DROP) else { return Ok(()) };
+        let program: &mut SchedClassifier = program.try_into()?;
+        program.load()?;
+        let options = TcAttachOptions::Netlink(NlOptions::default());
+        let id = program.attach_with_options(far, TcAttachType::Ingress, options)?;
+        // Goes with the pair.
+        std::mem::forget(program.take_link(id)?);
+        Ok(())
+    }
+
     /// Attaches them: as tcx links, and on kernels that have none as filters of clsact. `hook` insists on one of the two.
     pub(super) fn attach(&mut self, to: &Interface, hook: Option<Hook>) -> Result<Hook, CaptureError> {
         // What a killed run left on a kernel without tcx.
@@ -91,7 +114,7 @@ impl MirrorProgram {
             let options = match hook {
                 // Before whatever else is there: it might end the frame's way.
                 Hook::Tcx => TcAttachOptions::TcxOrder(LinkOrder::first()),
-                Hook::Clsact => TcAttachOptions::Netlink(aya::programs::tc::NlOptions::default()),
+                Hook::Clsact => TcAttachOptions::Netlink(NlOptions::default()),
             };
             self.links.push((name, program.attach_with_options(&to.name, way, options)?));
         }
@@ -156,4 +179,62 @@ fn refused(to: &Interface, error: AyaProgramError) -> CaptureError {
         other => io::Error::other(other.to_string()),
     };
     CaptureError::mirror(&to.name, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::programs::{TestRun as _, TestRunOptions};
+
+    use super::*;
+    use crate::filter::ETHERNET;
+
+    /// No interface has it: each attempt to clone fails, and is counted as such.
+    const NOWHERE: u32 = i32::MAX as u32;
+    const NEXT: i32 = -1;
+
+    #[expect(clippy::print_stderr, reason = "a test has no log")]
+    fn is_root() -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux has /proc");
+        let root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
+        assert!(root || std::env::var_os("CI").is_none(), "this test needs root, and in CI it may not be skipped");
+        if !root {
+            eprintln!("skipped: this test needs root");
+        }
+        root
+    }
+
+    /// Has the kernel run both programs for a frame; returns what was counted.
+    fn run(mirror: &mut MirrorProgram) -> Vec<(Count, u64)> {
+        for name in [INGRESS, EGRESS] {
+            let options = TestRunOptions { data_in: Some(&[0; 60]), repeat: 1, ..TestRunOptions::default() };
+            let program = program(&mut mirror.ebpf, name).expect("the program is there");
+            let result = program.test_run(options).expect("the kernel runs it");
+            assert_eq!(result.return_value as i32, NEXT, "the host keeps its frame");
+        }
+        let counts = mirror.counts().expect("the map is there");
+        Count::ALL.into_iter().zip(counts).filter(|(_, n)| *n > 0).collect()
+    }
+
+    #[test]
+    fn what_has_no_clone_is_counted_and_goes_on() {
+        if !is_root() {
+            return;
+        }
+        let mut mirror = MirrorProgram::load(NOWHERE, true, None).expect("root may load it");
+        assert_eq!(run(&mut mirror), [(Count::Ingress, 1), (Count::Egress, 1), (Count::NotCloned, 2)]);
+    }
+
+    #[test]
+    fn what_the_filter_does_not_want_is_counted_and_goes_on() {
+        if !is_root() {
+            return;
+        }
+        for (expression, fate) in [("len = 60", Count::NotCloned), ("ip", Count::NotMatched)] {
+            let filter = Filter::compile(expression, ETHERNET).expect("a filter");
+            let mut mirror = MirrorProgram::load(NOWHERE, true, Some(&filter)).expect("root may load it");
+            let mut expected = vec![(Count::Ingress, 1), (Count::Egress, 1), (fate, 2)];
+            expected.sort_by_key(|(count, _)| *count as u32);
+            assert_eq!(run(&mut mirror), expected, "{expression}");
+        }
+    }
 }
