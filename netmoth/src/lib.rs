@@ -2,7 +2,7 @@
 //!
 //! The modules stand in the order in which a packet meets them:
 //!
-//! 1. [`capture`] takes frames off an interface (XDP program, AF_XDP rings) or out of a capture file.
+//! 1. [`capture`] takes frames off an interface (XDP and AF_XDP, packet sockets, libpcap) or out of a capture file.
 //! 2. [`wire`] reads a frame's headers into one small [`wire::Packet`], or says why it can't.
 //! 3. [`flow`] books the packet on its connection, and turns connections that end into [`flow::FlowRecord`]s.
 //! 4. [`worker`] is the loop that does these three on one pinned core, and hands batches of records on.

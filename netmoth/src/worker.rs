@@ -99,7 +99,7 @@ impl Worker {
                 link: Some(LinkType::Ethernet),
                 data: frame.data,
                 wire_len: frame.wire_len,
-                at: now,
+                at: Instant { wall_ns: if frame.wall_ns == 0 { now.wall_ns } else { frame.wall_ns }, ..now },
             });
             engine.process(arrivals, outbox);
         });

@@ -37,7 +37,7 @@ fn a_wrong_type_and_a_value_out_of_range_are_named_with_their_lines() {
 
 #[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
-    refused("interface: eth0\nstrategy: pcap\n", &["run"], 2, &["sensor.yml:2", "strategy", "ebpf"]);
+    refused("interface: eth0\nstrategy: dpdk\n", &["run"], 2, &["sensor.yml:2", "strategy", "ebpf", "afpacket"]);
     let store = "sqlite:/nonexistent/flows.db";
     refused("retention_days: 7\n", &["run", "-i", "lo", "--store", store], 2, &["retention_days", store, "PostgreSQL"]);
 }

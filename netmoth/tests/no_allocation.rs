@@ -1,10 +1,14 @@
 //! Per packet, nothing is allocated: frames of all kinds go through an engine whose every allocation is counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::net::{IpAddr, SocketAddr};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant as Clock};
 
+use netmoth::capture::{CaptureConfig, Live, Source, Strategy};
 use netmoth::flow::{FlowConfig, FlowRecord, RecordSink};
 use netmoth::metrics::WorkerCounters;
 use netmoth::time::Instant;
@@ -18,13 +22,24 @@ mod frames;
 /// The system's allocator, with a count.
 struct Counting;
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    /// Of this thread: tests run beside each other.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn allocations() -> u64 {
+    ALLOCATIONS.with(Cell::get)
+}
+
+fn count() {
+    ALLOCATIONS.with(|count| count.set(count.get() + 1));
+}
 
 #[expect(unsafe_code, reason = "GlobalAlloc is an unsafe trait")]
 // SAFETY: every call goes on to the system's allocator as it came; counting touches no memory of the caller's.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -35,7 +50,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: the caller keeps the contract of `realloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -77,7 +92,7 @@ fn a_table_that_has_its_memory_takes_no_more_for_any_packet() {
     let frames = traffic();
     let mut config = FlowConfig::new(300, [1, 2]);
     config.verify_checksums = true;
-    config.active_timeout = std::time::Duration::from_millis(50);
+    config.active_timeout = Duration::from_millis(50);
     let counters = Arc::new(WorkerCounters::default());
     let mut engine = Engine::new(&config, Arc::clone(&counters)).unwrap();
     let mut records = Count(0);
@@ -96,11 +111,80 @@ fn a_table_that_has_its_memory_takes_no_more_for_any_packet() {
         }
     };
     pass(0);
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = allocations();
     (1..50).for_each(|round| pass(round * 1_000));
-    let taken = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let taken = allocations() - before;
     let booked = counters.snapshot();
     assert!(booked.tracked > 50_000 && booked.tunnelled > 2_000 && booked.not_tracked_sum() > 2_000, "{booked:?}");
     assert!(records.0 > 10_000, "connections end, are evicted and are told in parts: {}", records.0);
     assert_eq!(taken, 0, "allocations for {} packets", booked.tracked + booked.tunnelled);
+}
+
+/// Whether this test may make a namespace. Says so where it can't; in CI that is a failure.
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
+#[expect(unsafe_code, reason = "unshare is a kernel interface")]
+fn own_network() -> bool {
+    // SAFETY: the call takes one integer and changes this thread alone.
+    let own = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
+    if !own {
+        assert!(std::env::var_os("CI").is_none(), "this test needs root, and in CI it may not skip");
+        eprintln!("skipped: this test needs root (network namespaces)");
+    }
+    own
+}
+
+/// Takes out what comes until there have been `most` frames, or none for a while; counts what that allocates.
+fn taken(source: &mut Source, most: u64) -> (u64, u64) {
+    let (before, mut received, mut last) = (allocations(), 0, Clock::now());
+    while received < most && last.elapsed() < Duration::from_secs(60) {
+        match source.poll(|frames| assert!(frames.iter().all(|frame| frame.wire_len > 0))) {
+            0 => drop(source.wait(10)),
+            count => {
+                received += count as u64;
+                last = Clock::now();
+            }
+        }
+    }
+    (received, allocations() - before)
+}
+
+#[test]
+fn frames_that_the_kernel_copies_are_taken_out_without_memory_of_our_own() {
+    const ROUNDS: u64 = 10;
+    // As many at a time as the backlog of the loopback has room for.
+    const DATAGRAMS: u64 = 500;
+    const BULK: usize = 60_000;
+    std::thread::spawn(|| {
+        if !own_network() {
+            return;
+        }
+        let up = Command::new("ip").args(["link", "set", "lo", "mtu", "1500", "up"]).status().unwrap();
+        assert!(up.success());
+        for strategy in [Strategy::AfPacket, Strategy::Pcap] {
+            let config = CaptureConfig { strategy, promiscuous: false, ..CaptureConfig::new("lo") };
+            let (mut capture, mut sources) = Live::open(&config).unwrap_or_else(|error| panic!("{error}"));
+            capture.start().unwrap();
+            let (server, client) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+            client.connect(server.local_addr().unwrap()).unwrap();
+            for _ in 0..ROUNDS {
+                (0..DATAGRAMS).for_each(|_| assert_eq!(client.send(&[7; 100]).unwrap(), 100));
+                assert_eq!(taken(&mut sources[0], DATAGRAMS), (DATAGRAMS, 0), "{strategy:?}");
+            }
+            // TCP hands over frames of many, of which packet sockets show the segments.
+            let most = if strategy == Strategy::AfPacket { 50 * 41 } else { 60 };
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let mut here = listener.accept().unwrap().0;
+            let mut bulk = vec![1; BULK];
+            for _ in 0..50 {
+                there.write_all(&bulk).unwrap();
+                here.read_exact(&mut bulk).unwrap();
+            }
+            let (received, allocated) = taken(&mut sources[0], most);
+            assert!(received >= most, "{received}");
+            assert_eq!(allocated, 0, "{strategy:?}");
+        }
+    })
+    .join()
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::ProgramError;
 use super::interface::Interface;
 use super::program::AttachedProgram;
+use super::{PcapError, ProgramError};
 use crate::cause::Cause;
 use crate::filter::FilterError;
 
@@ -14,6 +14,13 @@ use crate::filter::FilterError;
 pub enum CaptureError {
     #[error(transparent)]
     Program(#[from] ProgramError),
+    #[error(transparent)]
+    Pcap(#[from] PcapError),
+    #[error(
+        "libpcap gives frames of {name} without an Ethernet header (link type {kind}, DLT_ of pcap/dlt.h); capture on the interface \
+         that carries them, below the tunnel or the radio"
+    )]
+    NoEthernetForPcap { name: String, kind: i32 },
     #[error("there is no interface {name}; this host has: {existing}. Set interface: in the configuration, or -i")]
     NoInterface { name: String, existing: String },
     #[error(
@@ -44,6 +51,28 @@ pub enum CaptureError {
         "not permitted to open AF_XDP sockets: run as root, or give the process CAP_NET_RAW (scripts/netmoth.service does)"
     )]
     NotPermitted,
+    #[error(
+        "no strategy can capture on {name} with this configuration (the lines above say why not which); set strategy: to one, and it \
+         says what to do"
+    )]
+    NoWay { name: String },
+    #[error(
+        "not permitted to open packet sockets: run as root, or give the process CAP_NET_RAW (scripts/netmoth.service does)"
+    )]
+    NoPacketSockets,
+    #[error(
+        "a packet socket on {name} can't be {step}: {cause}; strategy: pcap does with less, strategy: ebpf without one"
+    )]
+    PacketSocket { name: String, step: &'static str, cause: Cause },
+    #[error(
+        "the system has no {bytes} bytes for the ring of a packet socket ({cause}); lower ring_size: or max_cores:"
+    )]
+    PacketRing { bytes: usize, cause: Cause },
+    #[error(
+        "frames of {name} have no Ethernet header (link type {kind} of linux/if_arp.h); capture on the interface that carries \
+         them, below the tunnel or the radio"
+    )]
+    NoEthernet { name: String, kind: u16 },
     #[error(
         "queue {queue} of {name} is taken by another AF_XDP socket; stop the other program (ss --xdp lists sockets), or \
          leave the queue out of queues:"
@@ -118,6 +147,18 @@ impl CaptureError {
 
     pub(super) fn netlink(cause: io::Error) -> Self {
         Self::Netlink(cause.into())
+    }
+
+    /// What a failed step of a packet socket means.
+    pub(super) fn packet_socket(interface: &Interface, step: &'static str, cause: &io::Error) -> Self {
+        match cause.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => Self::NoPacketSockets,
+            Some(libc::ENETDOWN) => Self::Down { name: interface.name.clone() },
+            errno => {
+                let cause = errno.map_or_else(|| io::Error::other(cause.to_string()), io::Error::from_raw_os_error);
+                Self::PacketSocket { name: interface.name.clone(), step, cause: cause.into() }
+            }
+        }
     }
 
     /// What a failed bind (or a step towards it) means.

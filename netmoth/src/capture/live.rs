@@ -5,14 +5,18 @@ use crossbeam_channel::Receiver;
 use log::info;
 
 use super::{
-    Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, Mirror, MirrorCounts, Mode,
-    QueueCounts, Strategy, XskSource,
+    AfPacket, Capture, CaptureConfig, CaptureCounts, CaptureError, Frame, Interface, LinkEvent, Mirror, MirrorCounts,
+    Mode, PacketSource, PcapCapture, PcapSource, QueueCounts, Strategy, XskSource, choose,
 };
 
 /// What one worker polls.
 pub enum Source {
     /// Receive rings of AF_XDP sockets.
     Xsk(XskSource),
+    /// The ring of a packet socket.
+    Packet(PacketSource),
+    /// libpcap.
+    Pcap(PcapSource),
 }
 
 impl Source {
@@ -22,6 +26,8 @@ impl Source {
     pub fn poll(&mut self, handle: impl FnOnce(&[Frame<'_>])) -> usize {
         match self {
             Self::Xsk(source) => source.poll(handle),
+            Self::Packet(source) => source.poll(handle),
+            Self::Pcap(source) => source.poll(handle),
         }
     }
 
@@ -29,6 +35,8 @@ impl Source {
     pub fn wait(&mut self, timeout_ms: u32) -> bool {
         match self {
             Self::Xsk(source) => source.wait(timeout_ms),
+            Self::Packet(source) => source.wait(timeout_ms),
+            Self::Pcap(source) => source.wait(timeout_ms),
         }
     }
 }
@@ -40,6 +48,10 @@ pub enum Live {
     Tap(Capture),
     /// Clones of the frames are taken.
     Mirror(Mirror),
+    /// Packet sockets copy them.
+    AfPacket(AfPacket),
+    /// libpcap copies them.
+    Pcap(PcapCapture),
 }
 
 impl Live {
@@ -49,7 +61,16 @@ impl Live {
     /// See [`CaptureError`]: each message names the cause and the remedy.
     pub fn open(config: &CaptureConfig) -> Result<(Self, Vec<Source>), CaptureError> {
         match config.strategy {
-            Strategy::Ebpf | Strategy::Auto | Strategy::AfPacket | Strategy::Pcap => {
+            Strategy::AfPacket => {
+                let (capture, sources) = AfPacket::open(config)?;
+                Ok((Self::AfPacket(capture), sources.into_iter().map(Source::Packet).collect()))
+            }
+            Strategy::Auto => choose::open(config),
+            Strategy::Pcap => {
+                let (capture, sources) = PcapCapture::open(config)?;
+                Ok((Self::Pcap(capture), sources.into_iter().map(Source::Pcap).collect()))
+            }
+            Strategy::Ebpf => {
                 let (live, sources) = match mode(config)? {
                     Mode::Mirror => {
                         let (mirror, sources) = Mirror::open(config, None)?;
@@ -73,6 +94,8 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.attach().map(|_| ()),
             Self::Mirror(mirror) => mirror.start(),
+            Self::AfPacket(capture) => capture.start(),
+            Self::Pcap(capture) => capture.start(),
         }
     }
 
@@ -84,6 +107,8 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.watch_link(),
             Self::Mirror(mirror) => mirror.watch_link(),
+            Self::AfPacket(capture) => capture.watch_link(),
+            Self::Pcap(capture) => capture.watch_link(),
         }
     }
 
@@ -92,6 +117,8 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.detach(),
             Self::Mirror(mirror) => mirror.stop(),
+            Self::AfPacket(capture) => capture.stop(),
+            Self::Pcap(capture) => capture.stop(),
         }
     }
 
@@ -100,6 +127,8 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.interface(),
             Self::Mirror(mirror) => mirror.interface(),
+            Self::AfPacket(capture) => capture.interface(),
+            Self::Pcap(capture) => capture.interface(),
         }
     }
 
@@ -108,6 +137,8 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.describe(),
             Self::Mirror(mirror) => mirror.describe(),
+            Self::AfPacket(capture) => capture.describe(),
+            Self::Pcap(capture) => capture.describe(),
         }
     }
 
@@ -115,6 +146,18 @@ impl Live {
     pub fn seen_by(&self) -> &'static str {
         match self {
             Self::Tap(_) | Self::Mirror(_) => "frames seen by XDP",
+            Self::AfPacket(capture) if capture.filtered() => "frames seen by AF_PACKET, of those that match",
+            Self::AfPacket(_) => "frames seen by AF_PACKET",
+            Self::Pcap(capture) if capture.filtered() => "frames seen by libpcap, of those that match",
+            Self::Pcap(_) => "frames seen by libpcap",
+        }
+    }
+
+    /// Whether the kernel only copies frames: none is passed on or redirected, and one sum says it.
+    pub fn copies(&self) -> bool {
+        match self {
+            Self::Tap(_) | Self::Mirror(_) => false,
+            Self::AfPacket(_) | Self::Pcap(_) => true,
         }
     }
 
@@ -123,6 +166,8 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.mode().map_or_else(|| "none".into(), |mode| mode.to_string()),
             Self::Mirror(_) => "mirror".into(),
+            Self::AfPacket(capture) => if capture.started() { "afpacket" } else { "none" }.into(),
+            Self::Pcap(capture) => if capture.started() { "pcap" } else { "none" }.into(),
         }
     }
 
@@ -130,7 +175,7 @@ impl Live {
     pub fn zero_copy(&self) -> bool {
         match self {
             Self::Tap(capture) => capture.zero_copy(),
-            Self::Mirror(_) => false,
+            Self::Mirror(_) | Self::AfPacket(_) | Self::Pcap(_) => false,
         }
     }
 
@@ -142,6 +187,8 @@ impl Live {
         match self {
             Self::Tap(capture) => capture.queue_counts(),
             Self::Mirror(mirror) => mirror.queue_counts(),
+            Self::AfPacket(capture) => capture.queue_counts(),
+            Self::Pcap(capture) => capture.queue_counts(),
         }
     }
 
@@ -159,7 +206,7 @@ impl Live {
     /// Where the counters can't be read.
     pub fn mirror_counts(&self) -> Result<Option<MirrorCounts>, CaptureError> {
         match self {
-            Self::Tap(_) => Ok(None),
+            Self::Tap(_) | Self::AfPacket(_) | Self::Pcap(_) => Ok(None),
             Self::Mirror(mirror) => mirror.mirror_counts().map(Some),
         }
     }

@@ -4,10 +4,14 @@
 //! the rings. What it owns: programs, sockets, rings.
 //!
 //! [`Live`] is capture by one of the strategies that the configuration offers, a folder each: [`ebpf`] takes frames with an
-//! XDP program. [`file`](mod@file) reads capture files. What they share: [`interface`], what the kernel says of the device;
+//! XDP program, [`afpacket`] copies of them with packet sockets,
+//! [`pcap`] with libpcap. [`file`](mod@file) reads capture files. [`choose`] picks one where the
+//! configuration leaves it to us. What they share: [`interface`], what the kernel says of the device;
 //! `link`, what becomes of it while we look; `promiscuous`; [`CaptureCounts`], what the kernel has counted.
 
 mod above;
+pub mod afpacket;
+pub mod choose;
 mod config;
 mod counts;
 pub mod ebpf;
@@ -18,9 +22,13 @@ mod link;
 mod live;
 pub mod mirror;
 mod netlink;
+pub mod pcap;
 mod poll;
 mod promiscuous;
+mod socket_filter;
 
+pub(crate) use afpacket::packet_ring_bytes;
+pub use afpacket::{AfPacket, PacketSource};
 pub use config::{CaptureConfig, Mode, Strategy};
 pub use counts::{CaptureCounts, QueueCounts};
 pub use ebpf::{
@@ -32,6 +40,7 @@ pub use interface::Interface;
 pub use link::LinkEvent;
 pub use live::{Live, Source};
 pub use mirror::{Hook, Mirror, MirrorCounts};
+pub use pcap::{PcapCapture, PcapError, PcapSource};
 
 /// Frames that are taken and worked on together.
 pub const BATCH: usize = 64;
@@ -43,6 +52,8 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
     /// Its length on the wire, in bytes.
     pub wire_len: u32,
+    /// When the kernel saw it, in nanoseconds of the wall clock; 0 where it doesn't say: then it is now.
+    pub wall_ns: i64,
 }
 
 /// 64 random bits: the standard library's per-process random state, which the system's generator seeds.

@@ -19,4 +19,9 @@ impl PollSet {
         // SAFETY: pointer and length are those of a live, writable array of pollfd.
         unsafe { libc::poll(self.0.as_mut_ptr(), self.0.len() as libc::nfds_t, timeout) > 0 }
     }
+
+    /// Whether a descriptor was in error when the last sleep ended.
+    pub(super) fn in_error(&self) -> bool {
+        self.0.iter().any(|one| one.revents & libc::POLLERR != 0)
+    }
 }

@@ -1,8 +1,8 @@
 //! The host apart from the interface: kernel, rights, CPUs, clock.
 
-use tuning::limits::{Capability, KernelVersion};
+use tuning::limits::KernelVersion;
 
-use super::{Check, Facts, Wanted};
+use super::{Check, Facts, Wanted, strategy};
 
 /// AF_XDP with need-wakeup rings.
 const NEEDED: KernelVersion = KernelVersion(5, 4);
@@ -11,18 +11,21 @@ const LINKS: KernelVersion = KernelVersion(5, 9);
 /// SO_PREFER_BUSY_POLL and SO_BUSY_POLL_BUDGET.
 const BUSY_POLL: KernelVersion = KernelVersion(5, 11);
 /// CAP_BPF apart from CAP_SYS_ADMIN.
-const CAP_BPF: KernelVersion = KernelVersion(5, 8);
+pub(super) const CAP_BPF: KernelVersion = KernelVersion(5, 8);
 
 /// 2024-01-01: nothing of this is older.
 const EARLIEST_NS: i64 = 1_704_067_200_000_000_000;
 
 pub(super) fn judge(wanted: &Wanted, facts: &Facts) -> Vec<Check> {
-    vec![kernel(wanted, facts), privileges(facts), cpus(wanted, facts), clock(facts)]
+    vec![kernel(wanted, facts), privileges(wanted, facts), cpus(wanted, facts), clock(facts)]
 }
 
 fn kernel(wanted: &Wanted, facts: &Facts) -> Check {
     let (name, release) = ("kernel", &facts.limits.release);
     let version = facts.limits.kernel;
+    if strategy::copies(wanted) {
+        return Check::ok(name, format!("Linux {release}"));
+    }
     if version < NEEDED {
         return Check::fail(
             name,
@@ -41,18 +44,12 @@ fn kernel(wanted: &Wanted, facts: &Facts) -> Check {
     Check::ok(name, format!("Linux {release}"))
 }
 
-fn privileges(facts: &Facts) -> Check {
-    let limits = &facts.limits;
-    let load = if limits.kernel < CAP_BPF { Capability::SysAdmin } else { Capability::Bpf };
-    // CAP_SYS_ADMIN includes what CAP_BPF allows.
-    let can_load = limits.has(load) || limits.has(Capability::SysAdmin);
-    let mut missing: Vec<&str> = Vec::new();
-    if !can_load {
-        missing.push(load.name());
-    }
-    missing.extend([Capability::NetAdmin, Capability::NetRaw].iter().filter(|c| !limits.has(**c)).map(|c| c.name()));
+fn privileges(wanted: &Wanted, facts: &Facts) -> Check {
+    let missing = strategy::lacking(&facts.limits, wanted.capture.strategy);
     if missing.is_empty() {
-        return Check::ok("privileges", "may load programs and open AF_XDP sockets");
+        let may =
+            if strategy::copies(wanted) { "open packet sockets" } else { "load programs and open AF_XDP sockets" };
+        return Check::ok("privileges", format!("may {may}"));
     }
     Check::fail(
         "privileges",

@@ -20,7 +20,7 @@ pub(super) fn judge(wanted: &Wanted, facts: &Facts, interface: &InterfaceFacts) 
     checks
 }
 
-fn state(facts: &InterfaceFacts) -> Check {
+pub(super) fn state(facts: &InterfaceFacts) -> Check {
     let Interface { name, running, .. } = &facts.interface;
     if !running {
         let remedy = format!("bring it up: ip link set dev {name} up (and look at the cable)");

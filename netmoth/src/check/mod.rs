@@ -11,6 +11,7 @@ mod offload;
 mod spool;
 mod spread;
 mod store;
+mod strategy;
 
 use crate::capture::CaptureConfig;
 use crate::sink::{SpoolConfig, StoreUrl};
@@ -81,6 +82,7 @@ pub fn run(wanted: &Wanted, store: &StoreUrl, retention_days: u32, spool: Option
             vec![Check::fail("host", what, remedy)]
         }
     };
+    checks.extend(strategy::library(wanted));
     checks.push(store::reachable(store, retention_days));
     checks.push(spool::judge(spool));
     checks
@@ -88,6 +90,7 @@ pub fn run(wanted: &Wanted, store: &StoreUrl, retention_days: u32, spool: Option
 
 /// The judgement alone, of facts however they were come by.
 pub fn judge(wanted: &Wanted, facts: &Facts) -> Vec<Check> {
+    let (asked, wanted) = (wanted, &strategy::settled(wanted, facts));
     let mut checks = host::judge(wanted, facts);
     match &facts.interface {
         _ if wanted.capture.interface.is_empty() => checks.push(Check::fail(
@@ -99,7 +102,13 @@ pub fn judge(wanted: &Wanted, facts: &Facts) -> Vec<Check> {
             let (what, remedy) = facts::halves(why);
             checks.push(Check::fail("interface", what, remedy));
         }
+        Ok(interface) if strategy::copies(wanted) => {
+            checks.push(interface::state(interface));
+            checks.extend(strategy::auto(asked, facts, interface));
+            checks.extend(strategy::judge(wanted, facts, interface));
+        }
         Ok(interface) => {
+            checks.extend(strategy::auto(asked, facts, interface));
             checks.extend(interface::judge(wanted, facts, interface));
             checks.extend(spread::judge(wanted, facts, interface));
             checks.extend(offload::judge(wanted, interface));

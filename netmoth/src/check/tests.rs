@@ -8,7 +8,7 @@ use tuning::xdp::XdpFeatures;
 
 use super::*;
 use crate::capture::program::AttachedProgram;
-use crate::capture::{AttachPreference, Interface, XdpMode};
+use crate::capture::{AttachPreference, Interface, Mode, Strategy, XdpMode};
 
 const NS_2026: i64 = 1_770_000_000_000_000_000;
 /// CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF.
@@ -280,4 +280,34 @@ fn this_host_is_asked_without_a_failure_of_the_asking() {
     let facts = Facts::gather("lo").unwrap();
     assert!(facts.interface.as_ref().unwrap().unread.is_empty(), "{facts:?}");
     assert!(judge(&wanted(), &facts).len() >= 10);
+}
+
+#[test]
+fn packet_sockets_want_less_and_an_interface_of_the_host_is_none_of_their_concern() {
+    let copying = |capture: &mut CaptureConfig| capture.strategy = Strategy::AfPacket;
+    let used = |facts: &mut Facts| {
+        facts.limits.capabilities = 1 << 13;
+        facts.limits.kernel = KernelVersion(4, 18);
+        card(facts).interface.addresses = vec![[192, 0, 2, 1].into()];
+        card(facts).interface.mtu = 9_000;
+    };
+    assert_eq!(complaints(copying, used), []);
+    complains(copying, |facts| facts.limits.capabilities = 0, "privileges", Status::Fail, &["CAP_NET_RAW"]);
+}
+
+#[test]
+fn the_strategy_that_auto_comes_to_is_named_and_why_not_a_better_one() {
+    let strategy = |change: fn(&mut Facts)| {
+        let (mut facts, mut wanted) = (good(), wanted());
+        (wanted.capture.strategy, wanted.capture.mode) = (Strategy::Auto, Mode::Auto);
+        change(&mut facts);
+        let checks = judge(&wanted, &facts);
+        assert!(checks.iter().all(|check| check.status == Status::Ok), "{checks:?}");
+        checks.into_iter().find(|check| check.name == "strategy").unwrap().found
+    };
+    assert_eq!(strategy(|_| {}), "ebpf (tap)");
+    let used = strategy(|facts| card(facts).interface.addresses = vec![[192, 0, 2, 1].into()]);
+    assert!(used.starts_with("ebpf (mirror) (not ebpf (tap): eth1 has the address"), "{used}");
+    let poor = strategy(|facts| facts.limits.capabilities = 1 << 13);
+    assert!(poor.starts_with("afpacket (not ebpf (tap): this process lacks CAP_BPF"), "{poor}");
 }

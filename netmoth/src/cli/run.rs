@@ -22,8 +22,8 @@ const COALESCE_PER_DESCRIPTOR: Duration = Duration::from_nanos(25);
 
 /// Capture on an interface until SIGTERM or Ctrl-C, then store what is left and print a summary
 ///
-/// Frames are taken by an XDP program and never reach the host's own stack: use a mirror or tap port without an
-/// address. Ends with exit status 0 after a signal, 1 where something failed.
+/// With strategy: ebpf frames are taken by an XDP program and never reach the host's own stack: use a mirror or tap port without an
+/// address. strategy: afpacket copies them, and may be used on any interface. Ends with exit status 0 after a signal, 1 where something failed.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Configuration file [default: /etc/netmoth/config_ebpf.yml where it exists]

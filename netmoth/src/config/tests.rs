@@ -94,9 +94,11 @@ fn a_key_given_twice_is_refused() {
 
 #[test]
 fn what_is_not_built_is_refused_and_never_ignored() {
-    for (text, key) in
-        [("strategy: pcap\n", "strategy"), ("strategy: magic\n", "strategy"), ("bpf: \"port eighty\"\n", "bpf")]
-    {
+    for (text, key) in [
+        ("strategy: magic\n", "strategy"),
+        ("strategy: pcap\nqueues: [0]\n", "queues"),
+        ("bpf: \"port eighty\"\n", "bpf"),
+    ] {
         assert_eq!(only_problem(text).key, key);
     }
     // The examples of the configuration's own text.

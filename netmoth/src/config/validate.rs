@@ -23,7 +23,13 @@ pub(super) fn problems(config: &Config, text: &str) -> Vec<Problem> {
 }
 
 fn features(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
-    check(config.strategy == Strategy::Ebpf, "strategy", "this strategy is not built yet; set strategy: ebpf");
+    let copies = matches!(config.strategy, Strategy::AfPacket | Strategy::Pcap);
+    check(!copies || config.queues.is_empty(), "queues", "only the strategy ebpf knows receive queues; remove it");
+    check(
+        !copies || config.busy_poll == 0,
+        "busy_poll",
+        "only the strategy ebpf can poll the driver; set busy_poll: 0",
+    );
     if let Err(error) = Filter::of(&config.bpf) {
         check(false, "bpf", &format!("{error}; man pcap-filter describes the language"));
     }

@@ -127,13 +127,13 @@ impl Handle {
         (fd >= 0).then_some(fd)
     }
 
-    /// Shows up to `most` frames that wait to `each`: their bytes, and their length on the wire. Returns how many; 0 where
-    /// none waits.
+    /// Shows up to `most` frames that wait to `each`: their bytes, their length on the wire, and when the kernel saw them, in
+    /// nanoseconds of the wall clock. Returns how many; 0 where none waits.
     ///
     /// # Errors
     /// In libpcap's words: the interface went away.
     #[expect(unsafe_code, reason = "libpcap is a C library")]
-    pub fn dispatch<F: FnMut(&[u8], u32)>(&mut self, most: u32, mut each: F) -> Result<usize, LibpcapError> {
+    pub fn dispatch<F: FnMut(&[u8], u32, i64)>(&mut self, most: u32, mut each: F) -> Result<usize, LibpcapError> {
         let most = c_int::try_from(most).unwrap_or(c_int::MAX);
         let user: *mut c_uchar = (&raw mut each).cast();
         // SAFETY: the handle is active; `show` is given `user` back before this returns, and `each` lives until then.
@@ -175,14 +175,18 @@ impl Handle {
 
 /// Called by the library for each frame, within [`Handle::dispatch`].
 #[expect(unsafe_code, reason = "libpcap is a C library")]
-unsafe extern "C" fn show<F: FnMut(&[u8], u32)>(user: *mut c_uchar, header: *const PacketHeader, data: *const c_uchar) {
+unsafe extern "C" fn show<F: FnMut(&[u8], u32, i64)>(
+    user: *mut c_uchar,
+    header: *const PacketHeader,
+    data: *const c_uchar,
+) {
     // SAFETY: dispatch gives the library a pointer to its F, which nobody else uses meanwhile.
     let each = unsafe { &mut *user.cast::<F>() };
     // SAFETY: the library shows a header that lives as long as this call.
     let header = unsafe { &*header };
     // SAFETY: so many bytes stand there as long as this call.
     let bytes = unsafe { std::slice::from_raw_parts(data, header.captured as usize) };
-    each(bytes, header.length);
+    each(bytes, header.length, header.seconds * 1_000_000_000 + header.microseconds * 1_000);
 }
 
 fn words(text: &[c_char]) -> LibpcapError {

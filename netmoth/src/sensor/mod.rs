@@ -110,13 +110,16 @@ pub enum SensorError {
 /// # Errors
 /// Whatever keeps it from starting, an interface that was removed, or a second signal; what was captured until then
 /// is stored first wherever that is still possible.
-pub fn run(config: SensorConfig) -> Result<Summary, SensorError> {
+pub fn run(mut config: SensorConfig) -> Result<Summary, SensorError> {
     let signals = signals::watch().map_err(|source| SensorError::Thread { what: "signals", source })?;
     // The address first: where it can't be had, nothing was begun.
     let endpoint = config.metrics.map(Endpoint::bind).transpose()?;
     let writer = Writer::start(config.writer.clone())?;
     let upkeep = Upkeep::start(config.upkeep.clone())?;
     let (mut capture, sources) = Live::open(&config.capture)?;
+    // Fewer workers than planned, as libpcap's one reader, share what all would have had.
+    let planned = config.flow.max_flows.saturating_mul(config.capture.workers as u32);
+    config.flow.max_flows = planned.div_ceil(sources.len().max(1) as u32);
     let crew = Crew::start(sources, &config, &writer)?;
     let links = capture.watch_link()?;
     capture.start()?;
@@ -270,13 +273,10 @@ impl Sensor {
                 interface.name, interface.name
             )
         } else {
-            format!("the program has seen {seen} frames, but none reached a worker: {}", lost_before_workers(&counts))
+            format!("the kernel has seen {seen} frames, but none reached a worker: {}", lost_before_workers(&counts))
         };
         let seconds = SILENCE.as_secs();
-        warn!(
-            "no packet in {seconds} s on {}: the link is up, the program attached; {verdict}",
-            self.capture.describe()
-        );
+        warn!("no packet in {seconds} s on {}: the link is up, capture has begun; {verdict}", self.capture.describe());
     }
 
     /// Takes everything down in order, whatever ended the watch.
@@ -287,7 +287,7 @@ impl Sensor {
         drop(self.upkeep.take());
         self.crew.drain(DRAIN_DEADLINE);
         self.show_metrics();
-        let (seen_by, describe) = (self.capture.seen_by(), self.capture.describe());
+        let (seen_by, copied, describe) = (self.capture.seen_by(), self.capture.copies(), self.capture.describe());
         let headline = format!("{seconds:.1} s on {describe}");
         let counts = self.capture.counts().unwrap_or_default();
         let mirror = self.capture.mirror_counts().unwrap_or_default();
@@ -296,7 +296,7 @@ impl Sensor {
         // The capture's descriptors close here; what they counted was read above.
         drop(self.capture);
         let writer = store_rest(self.writer, &self.signals)?;
-        let kernel = Some(KernelSide { mirror, ..kernel_side(seen_by, &counts) });
+        let kernel = Some(KernelSide { mirror, ..kernel_side(seen_by, copied, &counts) });
         let summary = Summary { headline, seconds, kernel, workers, writer: Some(writer) };
         if !summary.exact() {
             error!(
@@ -332,7 +332,7 @@ fn store_rest(writer: Writer, signals: &Receiver<i32>) -> Result<WriterSide, Sen
     }
 }
 
-fn kernel_side(seen_by: &'static str, counts: &CaptureCounts) -> KernelSide {
+fn kernel_side(seen_by: &'static str, copied: bool, counts: &CaptureCounts) -> KernelSide {
     let passed = Fate::ALL.iter().filter(|fate| fate.is_pass());
     let mut dropped = Vec::new();
     // `dropped` counts frames without a buffer and frames too long for one; an empty fill ring is a reason, not a sum.
@@ -346,6 +346,7 @@ fn kernel_side(seen_by: &'static str, counts: &CaptureCounts) -> KernelSide {
     KernelSide {
         mirror: None,
         seen_by,
+        copied,
         redirected: counts.fates[Fate::Redirected as usize],
         passed: passed.map(|fate| (fate.label(), counts.fates[*fate as usize])).filter(|(_, n)| *n > 0).collect(),
         dropped,
@@ -353,7 +354,7 @@ fn kernel_side(seen_by: &'static str, counts: &CaptureCounts) -> KernelSide {
 }
 
 fn lost_before_workers(counts: &CaptureCounts) -> String {
-    let side = kernel_side("", counts);
+    let side = kernel_side("", false, counts);
     listed(&[side.passed, side.dropped])
 }
 

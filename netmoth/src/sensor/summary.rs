@@ -18,6 +18,8 @@ pub struct KernelSide {
     pub mirror: Option<MirrorSide>,
     /// Who counted them first, and so the name of the sum: `frames seen by XDP`.
     pub seen_by: &'static str,
+    /// Whether they were copied to the sockets: then none is passed on or redirected, and one sum says it.
+    pub copied: bool,
     /// Frames that the program redirected to a socket.
     pub redirected: u64,
     /// Frames that it passed on to the host, by reason.
@@ -99,7 +101,12 @@ impl Summary {
     pub fn balances(&self) -> Vec<Balance> {
         let w = &self.workers;
         let mut sums = Vec::new();
-        if let Some(kernel) = &self.kernel {
+        if let Some(kernel) = self.kernel.as_ref().filter(|kernel| kernel.copied) {
+            sums.push(Balance::new(
+                (kernel.seen_by, kernel.seen()),
+                vec![("received", w.frames), ("dropped by the kernel", total(&kernel.dropped))],
+            ));
+        } else if let Some(kernel) = &self.kernel {
             sums.extend(kernel.mirror.iter().flat_map(|mirror| mirror.balances(kernel.seen())));
             sums.push(Balance {
                 whole: (kernel.seen_by, kernel.seen()),
@@ -205,7 +212,9 @@ impl Display for Summary {
                 }
                 mirror::MIRRORED => reasons(f, "lost in the pair", mirror.map_or(&[], |m| &m.dropped))?,
                 seen_by if seen_by.starts_with("frames seen") => {
-                    reasons(f, "passed", self.kernel.as_ref().map_or(&[], |k| &k.passed))?
+                    reasons(f, "passed", self.kernel.as_ref().map_or(&[], |k| &k.passed))?;
+                    let copied = self.kernel.as_ref().filter(|k| k.copied);
+                    reasons(f, "dropped", copied.map_or(&[], |k| &k.dropped))?
                 }
                 "redirected" => reasons(f, "dropped", self.kernel.as_ref().map_or(&[], |k| &k.dropped))?,
                 "received" => reasons(f, "not tracked", &self.workers.not_tracked_reasons().collect::<Vec<_>>())?,
@@ -304,6 +313,7 @@ mod tests {
             kernel: Some(KernelSide {
                 mirror: None,
                 seen_by: "frames seen by XDP",
+                copied: false,
                 redirected: 1_234_570,
                 passed: vec![("no_socket", 5)],
                 dropped: vec![("rx_ring_full", 3)],
@@ -326,6 +336,21 @@ mod tests {
         assert!(text.contains("frames seen by XDP 1,234,575 = passed 5 + redirected 1,234,570"), "{text}");
         assert!(text.contains("not tracked: arp 7"), "{text}");
         assert!(text.contains("lost: channel_full 1, buffer_full 1"), "{text}");
+    }
+
+    #[test]
+    fn frames_that_are_copied_have_one_sum_before_the_workers() {
+        let mut summary = summary();
+        let Some(kernel) = &mut summary.kernel else { panic!("a kernel's side") };
+        *kernel =
+            KernelSide { seen_by: "frames seen by AF_PACKET", copied: true, passed: Vec::new(), ..kernel.clone() };
+        assert!(summary.exact());
+        let text = summary.to_string();
+        let sum = "frames seen by AF_PACKET 1,234,570 = received 1,234,567 + dropped by the kernel 3";
+        assert!(text.contains(sum) && !text.contains("redirected") && !text.contains("passed"), "{text}");
+        assert!(text.contains("dropped: rx_ring_full 3"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&summary.to_json()).unwrap();
+        assert_eq!((&json["frames_seen"], &json["redirected"]), (&1_234_570.into(), &1_234_570.into()));
     }
 
     #[test]

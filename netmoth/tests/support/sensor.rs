@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) cores: u32,
     /// `number_of_rings`.
     pub(crate) rings: u32,
+    /// The interface to capture on.
+    pub(crate) interface: &'static str,
     /// `spool.max_bytes`.
     pub(crate) spool_bytes: u64,
     /// Further lines of the configuration file.
@@ -31,14 +33,15 @@ pub(crate) struct Settings {
 impl Settings {
     /// That many workers, each with a ring at least.
     pub(crate) fn workers(count: u32) -> Self {
-        Self { cores: count, rings: count, spool_bytes: 1 << 30, more: String::new() }
+        Self { cores: count, rings: count, interface: "tap0", spool_bytes: 1 << 30, more: String::new() }
     }
 
     /// Writes the configuration file into `folder`.
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         let file = folder.join("netmoth.yml");
         let text = format!(
-            "interface: tap0\nnumber_of_rings: {}\nmax_cores: {}\nzero_copy: true\nspool: {{path: {:?}, max_bytes: {}}}\n{}\n",
+            "interface: {}\nnumber_of_rings: {}\nmax_cores: {}\nzero_copy: true\nspool: {{path: {:?}, max_bytes: {}}}\n{}\n",
+            self.interface,
             self.rings,
             self.cores,
             folder.join("spool"),
@@ -50,7 +53,7 @@ impl Settings {
     }
 }
 
-/// `netmoth run` on `tap0`, ready. Dropping it kills it.
+/// `netmoth run`, ready. Dropping it kills it.
 pub(crate) struct Sensor {
     running: Running,
     store: String,
@@ -70,7 +73,7 @@ impl Sensor {
     pub(crate) fn start_with_store(mut netmoth: Command, folder: &Path, settings: &Settings, store: String) -> Self {
         let file = settings.write(folder);
         netmoth
-            .args(["run", "-i", "tap0", "--store", &store, "-c"])
+            .args(["run", "-i", settings.interface, "--store", &store, "-c"])
             .arg(file)
             .env("RUST_LOG", "info,netmoth::summary=debug");
         let running = Running::start(&mut netmoth);

@@ -40,7 +40,7 @@ impl Receiver {
     /// Receives up to [`BATCH`] frames, shows them to `handle`, and gives them back.
     #[inline]
     fn receive(&mut self, snapshot: usize, handle: impl FnOnce(&[Frame<'_>])) -> usize {
-        let mut frames = [Frame { data: &[], wire_len: 0 }; BATCH];
+        let mut frames = [Frame { data: &[], wire_len: 0, wall_ns: 0 }; BATCH];
         let mut received = 0;
         {
             let mut read = self.ring.receive(BATCH as u32);
