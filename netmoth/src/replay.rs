@@ -63,12 +63,28 @@ pub struct ReplayConfig {
     pub sensor: String,
     /// Seed of the Community ID.
     pub community_id_seed: u16,
+    /// Which packets are tracked, in tcpdump's language; all where empty.
+    pub filter: String,
+}
+
+/// What a replay has come to.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayTotals {
+    /// The workers, summed.
+    pub workers: WorkerTotals,
+    /// Packets of the files.
+    pub read: u64,
+    /// Of these, those that the filter does not ask for.
+    pub not_matched: u64,
 }
 
 /// One capture, of one file or several in a row.
 pub struct Replay<W: Write> {
     outputs: Outputs<W>,
     way: Way<W>,
+    filter: String,
+    read: u64,
+    not_matched: u64,
 }
 
 /// Who does the work.
@@ -96,7 +112,7 @@ impl<W: Write + Send + 'static> Replay<W> {
         } else {
             Way::Crew(Crew::start(&config, &mut outputs, writer)?)
         };
-        Ok(Self { outputs, way })
+        Ok(Self { outputs, way, filter: config.filter, read: 0, not_matched: 0 })
     }
 
     /// Reads one file to its end.
@@ -105,23 +121,31 @@ impl<W: Write + Send + 'static> Replay<W> {
     /// A file that can't be read to its end (what came before counts), or an output that can't be written.
     pub fn file(&mut self, path: &Path) -> Result<(), ReplayError> {
         let mut file = CaptureFile::open(path)?;
-        match &mut self.way {
+        file.choose(&self.filter);
+        let (file, ended) = match &mut self.way {
             Way::Here(engine, clock, output) => {
                 let mut progress = Progress::of("packets read");
-                while one_batch(&mut file, engine, clock, output)?? {
-                    progress.batch(file.packets());
-                }
-                Ok(())
+                let ended = loop {
+                    match one_batch(&mut file, engine, clock, output)? {
+                        Ok(true) => progress.batch(file.packets()),
+                        Ok(false) => break Ok(()),
+                        Err(error) => break Err(error),
+                    }
+                };
+                (file, ended)
             }
-            Way::Crew(crew) => Ok(crew.file(file)??),
-        }
+            Way::Crew(crew) => crew.file(file)?,
+        };
+        self.read += file.packets();
+        self.not_matched += file.not_matched();
+        Ok(ended?)
     }
 
     /// Ends all connections, writes what is left, and gives the counts, summed over the workers.
     ///
     /// # Errors
     /// An output that can't be written.
-    pub fn finish(self) -> Result<WorkerTotals, ReplayError> {
+    pub fn finish(self) -> Result<ReplayTotals, ReplayError> {
         match self.way {
             Way::Here(mut engine, _, mut output) => {
                 engine.finish(&mut output);
@@ -129,7 +153,8 @@ impl<W: Write + Send + 'static> Replay<W> {
             }
             Way::Crew(crew) => crew.finish()?,
         }
-        self.outputs.finish()
+        let Self { outputs, read, not_matched, .. } = self;
+        Ok(ReplayTotals { workers: outputs.finish()?, read, not_matched })
     }
 }
 

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::anyhow;
 use clap::Args;
 
 use super::{Failure, Format, configuration, run, sensor_name, store};
-use crate::replay::{Replay, ReplayConfig, ReplayError};
+use crate::filter::Filter;
+use crate::replay::{Replay, ReplayConfig, ReplayError, ReplayTotals};
 use crate::sensor::{Summary, WriterSide};
 use crate::sink::{RowPrinter, Writer, WriterConfig};
 
@@ -31,7 +33,8 @@ const MOST_WORKERS: i64 = 64;
     netmoth read --format json a.pcap b.pcap | jq 'select(.conn_state == \"REJ\")'\n  \
     tcpdump -w - | netmoth read -\n  \
     netmoth read --store postgres://netmoth@localhost/netmoth *.pcap\n  \
-    netmoth read --workers 4 --format csv large.pcap > large.csv\n\n\
+    netmoth read --workers 4 --format csv large.pcap > large.csv\n  \
+    netmoth read --bpf 'host 10.1.2.3 and tcp port 443' capture.pcap\n\n\
     --workers N shares the connections out among N threads, which take turns at reading. The records are those of one worker, in \
     another order and with other flow_ids. max_flows is the number of connections of all workers together, as in netmoth run. \
     What travels in one tunnel over UDP (VXLAN, Geneve, GTP) stays with one worker; a connection that changes between the \
@@ -49,6 +52,9 @@ pub(super) struct Arguments {
     /// Threads that parse and track; 1 reads, parses and tracks in one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_WORKERS))]
     workers: u8,
+    /// Track only packets that match, in tcpdump's language: 'tcp port 443' (libpcap compiles it)
+    #[arg(long, value_name = "EXPRESSION")]
+    bpf: Option<String>,
     /// Verify checksums of TCP and UDP, and note wrong ones in the history (C, c)
     #[arg(long)]
     verify_checksums: bool,
@@ -79,7 +85,10 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     let mut flow = run::flow(&config, config.max_flows.div_ceil(u32::from(arguments.workers)));
     flow.verify_checksums |= arguments.verify_checksums;
     let (workers, sensor, community_id_seed) = (arguments.workers, sensor_name(&config), config.community_id_seed);
-    let settings = ReplayConfig { flow, workers, sensor, community_id_seed };
+    let filter = arguments.bpf.unwrap_or(config.bpf).trim().to_owned();
+    Filter::is_one(&filter)
+        .map_err(|error| Failure::Usage(anyhow!("--bpf: {error}; man pcap-filter describes the language")))?;
+    let settings = ReplayConfig { flow, workers, sensor, community_id_seed, filter };
     let mut replay = Replay::new(settings, printer, writer.as_ref())?;
     let mut failed = false;
     for file in &arguments.files {
@@ -94,15 +103,16 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
             Err(error) => return Err(error.into()),
         }
     }
-    let workers = match replay.finish() {
+    let ReplayTotals { workers, read, not_matched } = match replay.finish() {
         Err(ReplayError::Pipe) => return Ok(ExitCode::SUCCESS),
         other => other?,
     };
     let writer = writer.map(|writer| WriterSide::from(writer.finish(STORE_DEADLINE)));
     let seconds = begun.elapsed().as_secs_f64();
-    let files = arguments.files.len();
-    let headline = format!("{seconds:.2} s for {files} {}", if files == 1 { "file" } else { "files" });
-    let summary = Summary { headline, seconds, kernel: None, workers, writer };
+    let count = arguments.files.len();
+    let headline = format!("{seconds:.2} s for {count} {}", if count == 1 { "file" } else { "files" });
+    let files = Some((read, not_matched));
+    let summary = Summary { headline, seconds, files, kernel: None, workers, writer };
     write!(io::stderr().lock(), "{summary}")?;
     log::debug!(target: "netmoth::summary", "summary-json {}", summary.to_json());
     let lost = summary.lost().iter().map(|(_, n)| n).sum::<u64>();

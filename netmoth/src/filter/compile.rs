@@ -106,6 +106,15 @@ impl Filter {
         Self::checked(Handle::dead(dlt, SNAPSHOT)?.compile(expression)?)
     }
 
+    /// Compiles an expression for packets of a capture file: of a link type (a LINKTYPE of its header), written by a host of
+    /// either byte order.
+    ///
+    /// # Errors
+    /// As [`Filter::compile`].
+    pub fn for_file(expression: &str, link_type: u16, big_endian: bool) -> Result<Self, FilterError> {
+        Self::checked(Handle::saved(link_type, big_endian, SNAPSHOT)?.compile(expression)?)
+    }
+
     /// The filter of a configuration, for Ethernet; none where the expression is empty.
     ///
     /// # Errors
@@ -113,6 +122,19 @@ impl Filter {
     pub fn of(expression: &str) -> Result<Option<Self>, FilterError> {
         let wanted = !expression.trim().is_empty();
         wanted.then(|| Self::compile(expression, super::ETHERNET)).transpose()
+    }
+
+    /// Whether an expression is one, for frames of any link layer: `wlan type mgt` is none for Ethernet.
+    ///
+    /// # Errors
+    /// What libpcap has against it for Ethernet.
+    pub fn is_one(expression: &str) -> Result<(), FilterError> {
+        // DLT_IEEE802_11_RADIO, DLT_PPP, DLT_LINUX_SLL: each has words of its own.
+        let others = [127, 9, 113];
+        match Self::of(expression) {
+            Err(error) if others.iter().all(|dlt| Self::compile(expression, *dlt).is_err()) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Takes a program that was come by otherwise.

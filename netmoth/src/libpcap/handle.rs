@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, c_int};
 use std::ptr::NonNull;
 
 use super::table::{Pcap, Program};
-use super::{Instruction, Libpcap, LibpcapError};
+use super::{ERROR_TEXT, Instruction, Libpcap, LibpcapError, words};
 
 /// PCAP_NETMASK_UNKNOWN: only `ip broadcast` would need it.
 const NO_NETMASK: u32 = 0xffff_ffff;
@@ -14,6 +14,8 @@ const NO_NETMASK: u32 = 0xffff_ffff;
 pub struct Handle {
     pub(super) library: &'static Libpcap,
     pub(super) pcap: NonNull<Pcap>,
+    /// What the stream of a [`saved`](Self::saved) handle reads from, as long as it is open.
+    _header: Vec<u8>,
 }
 
 // SAFETY: a pcap_t belongs to no thread; the library wants it to be used by one at a time, and Handle has no method that
@@ -22,6 +24,10 @@ pub struct Handle {
 unsafe impl Send for Handle {}
 
 impl Handle {
+    pub(super) fn of(library: &'static Libpcap, pcap: NonNull<Pcap>) -> Self {
+        Self { library, pcap, _header: Vec::new() }
+    }
+
     /// A handle that only compiles, for frames of a link type (a DLT of pcap/dlt.h) with as many bytes at most.
     ///
     /// # Errors
@@ -33,7 +39,39 @@ impl Handle {
         // SAFETY: two numbers go in; a handle of ours alone comes out, or null.
         let pcap = unsafe { (library.table.pcap_open_dead)(dlt, snapshot_length) };
         let pcap = NonNull::new(pcap).ok_or_else(|| LibpcapError::Said("there is no memory for a handle".into()))?;
-        Ok(Self { library, pcap })
+        Ok(Self::of(library, pcap))
+    }
+
+    /// A handle that only compiles, as for a capture file of a link type (a LINKTYPE of the file's header), written by a host of
+    /// either byte order. libpcap knows from it which numbers other systems have for an address family.
+    ///
+    /// # Errors
+    /// Where there is no libpcap, or no memory.
+    #[expect(unsafe_code, reason = "libpcap is a C library")]
+    pub fn saved(link_type: u16, big_endian: bool, snapshot_length: u32) -> Result<Self, LibpcapError> {
+        let library = Libpcap::get()?;
+        let mut header = Vec::new();
+        for word in [0xa1b2_c3d4, 2 << 16 | 4, 0, 0, snapshot_length, u32::from(link_type)] {
+            // The version is two halves.
+            let word = if word == 2 << 16 | 4 && !big_endian { 4 << 16 | 2 } else { word };
+            header.extend(if big_endian { word.to_be_bytes() } else { word.to_le_bytes() });
+        }
+        // SAFETY: the stream reads this memory, which the handle keeps as long as it has the stream.
+        let stream = unsafe { libc::fmemopen(header.as_mut_ptr().cast(), header.len(), c"r".as_ptr()) };
+        if stream.is_null() {
+            return Err(LibpcapError::Said("there is no memory for a handle".into()));
+        }
+        let mut text = [0; ERROR_TEXT];
+        // SAFETY: the stream is open; the text has the room that the library wants for its answer.
+        let pcap = unsafe { (library.table.pcap_fopen_offline)(stream, text.as_mut_ptr()) };
+        match NonNull::new(pcap) {
+            Some(pcap) => Ok(Self { library, pcap, _header: header }),
+            None => {
+                // SAFETY: the library has not taken the stream, which is open, and nobody else has it.
+                unsafe { libc::fclose(stream) };
+                Err(words(&text))
+            }
+        }
     }
 
     /// Compiles a filter in tcpdump's language, optimised.

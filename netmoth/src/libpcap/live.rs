@@ -1,14 +1,11 @@
 //! Capture by libpcap.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_uchar};
+use std::ffi::{CStr, CString, c_int, c_uchar};
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
 use super::table::{Counts, PacketHeader, Pcap, Program};
-use super::{Handle, Instruction, Libpcap, LibpcapError};
-
-/// PCAP_ERRBUF_SIZE.
-const ERROR_TEXT: usize = 256;
+use super::{ERROR_TEXT, Handle, Instruction, Libpcap, LibpcapError, words};
 
 /// How an interface is opened; see pcap(3pcap) for each.
 #[derive(Clone, Debug)]
@@ -59,7 +56,7 @@ impl Handle {
         let mut text = [0; ERROR_TEXT];
         // SAFETY: the name ends in a zero, and the text has the room that the library wants for its answer.
         let pcap = unsafe { (library.table.pcap_create)(name.as_ptr(), text.as_mut_ptr()) };
-        NonNull::new(pcap).map(|pcap| Self { library, pcap }).ok_or_else(|| words(&text))
+        NonNull::new(pcap).map(|pcap| Self::of(library, pcap)).ok_or_else(|| words(&text))
     }
 
     #[expect(unsafe_code, reason = "libpcap is a C library")]
@@ -187,9 +184,4 @@ unsafe extern "C" fn show<F: FnMut(&[u8], u32, i64)>(
     // SAFETY: so many bytes stand there as long as this call.
     let bytes = unsafe { std::slice::from_raw_parts(data, header.captured as usize) };
     each(bytes, header.length, header.seconds * 1_000_000_000 + header.microseconds * 1_000);
-}
-
-fn words(text: &[c_char]) -> LibpcapError {
-    let bytes: Vec<u8> = text.iter().take_while(|byte| **byte != 0).map(|byte| *byte as u8).collect();
-    LibpcapError::Said(String::from_utf8_lossy(&bytes).into_owned())
 }

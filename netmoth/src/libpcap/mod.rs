@@ -8,7 +8,7 @@ mod handle;
 mod live;
 mod table;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 use std::sync::OnceLock;
 
 pub use handle::Handle;
@@ -70,6 +70,15 @@ impl Libpcap {
         // SAFETY: it returns a text that ends in a zero and lives as long as the library.
         unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
     }
+}
+
+/// PCAP_ERRBUF_SIZE.
+const ERROR_TEXT: usize = 256;
+
+/// What the library has written there.
+fn words(text: &[c_char]) -> LibpcapError {
+    let bytes: Vec<u8> = text.iter().take_while(|byte| **byte != 0).map(|byte| *byte as u8).collect();
+    LibpcapError::Said(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ table! {
     pcap_geterr(*mut Pcap) -> *const c_char;
     pcap_close(*mut Pcap) -> ();
     pcap_open_dead(c_int, c_int) -> *mut Pcap;
+    pcap_fopen_offline(*mut libc::FILE, *mut c_char) -> *mut Pcap;
     pcap_compile(*mut Pcap, *mut Program, *const c_char, c_int, u32) -> c_int;
     pcap_freecode(*mut Program) -> ();
     pcap_create(*const c_char, *mut c_char) -> *mut Pcap;

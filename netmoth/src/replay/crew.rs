@@ -42,6 +42,9 @@ enum Order {
     End(Instant),
 }
 
+/// A file that was read, and how that ended.
+type Read = (CaptureFile, Result<(), FileError>);
+
 type Thread = JoinHandle<Result<(), ReplayError>>;
 
 /// The workers, as the main thread sees them.
@@ -90,8 +93,8 @@ impl Crew {
         Ok(Self { _leave: Leave(Arc::clone(&shared)), shared, workers })
     }
 
-    /// Has the workers read one file to its end. The inner result is the file's, the outer one the workers': theirs comes first.
-    pub(super) fn file(&mut self, file: CaptureFile) -> Result<Result<(), FileError>, ReplayError> {
+    /// Has the workers read one file to its end. What comes back are the file and how its reading ended; an error is the workers'.
+    pub(super) fn file(&mut self, file: CaptureFile) -> Result<Read, ReplayError> {
         let mut progress = Progress::of("packets read");
         let (done, ended) = bounded(1);
         if !self.shared.put(file, done) {

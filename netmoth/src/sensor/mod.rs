@@ -297,7 +297,7 @@ impl Sensor {
         drop(self.capture);
         let writer = store_rest(self.writer, &self.signals)?;
         let kernel = Some(KernelSide { mirror, ..kernel_side(seen_by, copied, &counts) });
-        let summary = Summary { headline, seconds, kernel, workers, writer: Some(writer) };
+        let summary = Summary { headline, seconds, files: None, kernel, workers, writer: Some(writer) };
         if !summary.exact() {
             error!(
                 "the sums below do not hold: frames or records went missing uncounted; this is a defect, please report it"

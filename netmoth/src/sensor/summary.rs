@@ -72,6 +72,8 @@ pub struct Summary {
     pub seconds: f64,
     /// Frames before user space; absent for capture files.
     pub kernel: Option<KernelSide>,
+    /// Packets of capture files, and those of them that the filter does not ask for; absent for live capture.
+    pub files: Option<(u64, u64)>,
     /// The workers, summed.
     pub workers: WorkerTotals,
     /// The store; absent where none was asked for.
@@ -117,6 +119,11 @@ impl Summary {
                 parts: vec![("received", w.frames), ("dropped by the kernel", total(&kernel.dropped))],
             });
         }
+        if let Some((read, not_matched)) =
+            self.files.filter(|(read, not_matched)| *not_matched > 0 || *read != w.frames)
+        {
+            sums.push(Balance::new(("packets read", read), vec![("not matched", not_matched), ("received", w.frames)]));
+        }
         sums.push(Balance {
             whole: ("received", w.frames),
             parts: vec![("tracked", w.tracked), ("not tracked", w.not_tracked_sum())],
@@ -152,6 +159,7 @@ impl Summary {
             "passed": kernel.map(|k| Object(&k.passed)),
             "redirected": kernel.map(|k| k.redirected),
             "kernel_drops": kernel.map(|k| Object(&k.dropped)),
+            "not_matched": self.files.map(|(_, not_matched)| not_matched),
             "received": w.frames,
             "bytes": w.bytes,
             "tracked": w.tracked,
@@ -217,6 +225,7 @@ impl Display for Summary {
                     reasons(f, "dropped", copied.map_or(&[], |k| &k.dropped))?
                 }
                 "redirected" => reasons(f, "dropped", self.kernel.as_ref().map_or(&[], |k| &k.dropped))?,
+                "packets read" => {}
                 "received" => reasons(f, "not tracked", &self.workers.not_tracked_reasons().collect::<Vec<_>>())?,
                 _ => {
                     reasons(f, "emitted", &self.workers.emitted_reasons().collect::<Vec<_>>())?;
@@ -318,6 +327,7 @@ mod tests {
                 passed: vec![("no_socket", 5)],
                 dropped: vec![("rx_ring_full", 3)],
             }),
+            files: None,
             workers,
             writer: Some(WriterSide {
                 committed: 8,

@@ -1,6 +1,7 @@
 //! What can be wrong with a capture file, in sentences for the person at the terminal.
 
 use crate::cause::Cause;
+use crate::filter::FilterError;
 
 /// Why a capture file could not be read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,10 @@ pub enum FileError {
         "{name} ends in the middle of a record (byte {offset}): the {packets} packets before it were read. Was the capture cut off?"
     )]
     Truncated { name: String, packets: u64, offset: u64 },
+    #[error(
+        "{name} can't be filtered: {cause}; man pcap-filter describes the language, and not all of it fits every link layer"
+    )]
+    Filter { name: String, cause: FilterError },
     #[error("{name} makes no sense from byte {offset} on: {what}. What came before was read")]
     Damaged { name: String, offset: u64, what: &'static str },
 }

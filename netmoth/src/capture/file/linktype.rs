@@ -19,6 +19,14 @@ pub(super) fn parsed(number: u32) -> Option<LinkType> {
     })
 }
 
+/// What a filter must know of the link layer: its number, and the byte order of who wrote the file, in which the BSD loopback
+/// has its address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) number: u16,
+    pub(super) big_endian: bool,
+}
+
 /// A number with the name that users know it by.
 pub(super) fn name(number: u32) -> String {
     let name = match number {

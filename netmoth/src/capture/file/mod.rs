@@ -4,6 +4,7 @@
 //! allocates nothing per packet. What it owns: that buffer, bounded by the largest record that is accepted.
 
 mod buffer;
+mod chooser;
 mod error;
 mod linktype;
 mod pcap;
@@ -18,6 +19,7 @@ use flate2::read::MultiGzDecoder;
 use super::BATCH;
 use crate::wire::LinkType;
 use buffer::Buffer;
+use chooser::Chooser;
 
 pub use error::FileError;
 
@@ -50,6 +52,7 @@ struct Located {
     start: usize,
     end: usize,
     link: Option<LinkType>,
+    written: linktype::Written,
     wire_len: u32,
     wall_ns: i64,
 }
@@ -86,6 +89,7 @@ pub struct CaptureFile {
     buffer: Buffer,
     format: Format,
     packets: u64,
+    chooser: Option<Chooser>,
     warned: Vec<u32>,
 }
 
@@ -130,7 +134,12 @@ impl CaptureFile {
             None if pcapng::Reader::recognises(buffer.bytes()) => Format::PcapNg(pcapng::Reader::default()),
             None => return Err(FileError::not_a_capture(name, buffer.bytes())),
         };
-        Ok(Self { name, buffer, format, packets: 0, warned: Vec::new() })
+        Ok(Self { name, buffer, format, packets: 0, chooser: None, warned: Vec::new() })
+    }
+
+    /// Has only packets handed over that match an expression in tcpdump's language; the empty one matches all.
+    pub fn choose(&mut self, expression: &str) {
+        self.chooser = (!expression.is_empty()).then(|| Chooser::new(expression));
     }
 
     /// Hands the next packets, up to [`BATCH`], to `handle`. Returns false at the end of the file.
@@ -140,19 +149,26 @@ impl CaptureFile {
     pub fn next_batch(&mut self, handle: impl FnOnce(&[CapturedPacket<'_>])) -> Result<bool, FileError> {
         loop {
             let bytes = self.buffer.bytes();
-            let (mut packets, mut count) = ([CapturedPacket::NONE; BATCH], 0);
+            let (mut packets, mut count, mut walked) = ([CapturedPacket::NONE; BATCH], 0, 0);
+            let chooser = &mut self.chooser;
             let (done, stop) = self.format.walk(bytes, BATCH, |at| {
-                packets[count] = CapturedPacket::in_bytes(bytes, &at);
-                count += 1;
+                let packet = CapturedPacket::in_bytes(bytes, &at);
+                walked += 1;
+                if chooser.as_mut().is_none_or(|chooser| chooser.takes(&packet, at.written)) {
+                    packets[count] = packet;
+                    count += 1;
+                }
             });
             if count > 0 {
                 handle(&packets[..count]);
-                self.done(done, count);
+                self.done(done, walked);
+                self.chosen()?;
                 // Refilling moves bytes: what borrows from them has been handed over first.
                 return self.stopped(stop, true).map(|_| true);
             }
-            self.done(done, 0);
-            if !self.stopped(stop, false)? {
+            self.done(done, walked);
+            self.chosen()?;
+            if !self.stopped(stop, walked > 0)? {
                 return Ok(false);
             }
         }
@@ -165,12 +181,16 @@ impl CaptureFile {
     pub fn next_stretch(&mut self, mut each: impl FnMut(&CapturedPacket<'_>)) -> Result<bool, FileError> {
         loop {
             let bytes = self.buffer.bytes();
-            let mut count = 0;
+            let (mut count, chooser) = (0, &mut self.chooser);
             let (done, stop) = self.format.walk(bytes, usize::MAX, |at| {
-                each(&CapturedPacket::in_bytes(bytes, &at));
+                let packet = CapturedPacket::in_bytes(bytes, &at);
                 count += 1;
+                if chooser.as_mut().is_none_or(|chooser| chooser.takes(&packet, at.written)) {
+                    each(&packet);
+                }
             });
             self.done(done, count);
+            self.chosen()?;
             let more = self.stopped(stop, count > 0)?;
             if count > 0 || !more {
                 return Ok(more);
@@ -226,9 +246,22 @@ impl CaptureFile {
         }
     }
 
-    /// Packets handed over so far.
+    /// An error where the filter can't be had for a link layer that came up.
+    fn chosen(&mut self) -> Result<(), FileError> {
+        match self.chooser.as_mut().and_then(Chooser::failure) {
+            Some(cause) => Err(FileError::Filter { name: self.name.clone(), cause }),
+            None => Ok(()),
+        }
+    }
+
+    /// Packets read so far: handed over, or not chosen.
     pub fn packets(&self) -> u64 {
         self.packets
+    }
+
+    /// Of these, those that did not match.
+    pub fn not_matched(&self) -> u64 {
+        self.chooser.as_ref().map_or(0, Chooser::not_matched)
     }
 
     fn truncated(&self) -> FileError {

@@ -1,6 +1,7 @@
 //! The classic format: draft-ietf-opsawg-pcap.
 
-use super::{Located, Stop, linktype};
+use super::linktype::{self, Written};
+use super::{Located, Stop};
 use crate::wire::LinkType;
 
 /// No link layer has longer frames; libpcap's own bound for most is 256 KiB.
@@ -15,6 +16,7 @@ pub(super) struct Reader {
     /// Minor version: up to 2.3 writers put the length on the wire before the captured one.
     minor: u16,
     link: Option<LinkType>,
+    written: Written,
     number: u32,
 }
 
@@ -42,7 +44,8 @@ impl Reader {
         let network = u32_at(bytes, 20, big_endian)?;
         // The upper bits tell of a frame check sequence; the link type has 16.
         let number = network & 0xffff;
-        Some(Ok(Self { big_endian, nanoseconds, minor, link: linktype::parsed(number), number }))
+        let (link, written) = (linktype::parsed(number), Written { number: number as u16, big_endian });
+        Some(Ok(Self { big_endian, nanoseconds, minor, link, written, number }))
     }
 
     pub(super) fn unsupported(&self) -> Option<u32> {
@@ -70,7 +73,7 @@ impl Reader {
             left -= 1;
             // A record whose length on the wire is below what was captured was made by a careless tool.
             let wire_len = record.wire_len.max(record.captured);
-            each(Located { start, end: at, link: self.link, wire_len, wall_ns: record.wall_ns });
+            each(Located { start, end: at, link: self.link, written: self.written, wire_len, wall_ns: record.wall_ns });
         }
         (at, Stop::Full)
     }

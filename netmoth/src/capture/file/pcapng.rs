@@ -1,7 +1,8 @@
 //! The block format: draft-ietf-opsawg-pcapng. Sections, interfaces with their own link types and clocks, packets.
 
+use super::linktype::{self, Written};
 use super::pcap::{LONGEST, u32_at};
-use super::{Located, Stop, linktype};
+use super::{Located, Stop};
 use crate::wire::LinkType;
 
 const SECTION: u32 = 0x0a0d_0d0a;
@@ -27,6 +28,7 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 struct Interface {
     link: Option<LinkType>,
+    written: Written,
     number: u32,
     snapshot: u32,
     /// if_tsresol as written: a power of ten, or of two with the top bit.
@@ -140,7 +142,9 @@ impl Reader {
         }
         let number = u32::from(self.u16(body, 0));
         let snapshot = u32_at(body, 4, self.big_endian).unwrap_or(0);
-        let mut interface = Interface { link: linktype::parsed(number), number, snapshot, resolution: 6, offset: 0 };
+        let written = Written { number: number as u16, big_endian: self.big_endian };
+        let mut interface =
+            Interface { link: linktype::parsed(number), written, number, snapshot, resolution: 6, offset: 0 };
         let mut at = 8;
         while at + 4 <= body.len() {
             let (code, length) = (self.u16(body, at), usize::from(self.u16(body, at + 2)));
@@ -193,7 +197,14 @@ impl Reader {
         let wall_ns = stamp.map_or(self.last_ns, |stamp| interface.nanoseconds(stamp));
         self.last_ns = wall_ns;
         let wire_len = wire_len.max(captured);
-        Ok(Located { start: 8 + header, end: 8 + end, link: interface.link, wire_len, wall_ns })
+        Ok(Located {
+            start: 8 + header,
+            end: 8 + end,
+            link: interface.link,
+            written: interface.written,
+            wire_len,
+            wall_ns,
+        })
     }
 
     fn u16(&self, bytes: &[u8], offset: usize) -> u16 {

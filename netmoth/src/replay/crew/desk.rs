@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use crossbeam_channel::Sender;
 
-use super::Order;
-use crate::capture::file::{CaptureFile, CapturedPacket, FileError};
+use super::{Order, Read};
+use crate::capture::file::{CaptureFile, CapturedPacket};
 use crate::replay::deal::Dealer;
 use crate::time::{Instant, ReplayClock};
 use crate::wire::LinkType;
@@ -98,7 +98,7 @@ impl Shared {
     }
 
     /// Puts a file on the desk as soon as nobody reads; `done` is told how its reading ended. False where a reader has panicked.
-    pub(super) fn put(&self, file: CaptureFile, done: Sender<Result<(), FileError>>) -> bool {
+    pub(super) fn put(&self, file: CaptureFile, done: Sender<Read>) -> bool {
         self.desk.lock().map(|mut desk| desk.file = Some((file, done))).is_ok()
     }
 
@@ -159,7 +159,7 @@ pub(super) struct Desk {
     whole: bool,
     dealer: Dealer,
     clock: ReplayClock,
-    file: Option<(CaptureFile, Sender<Result<(), FileError>>)>,
+    file: Option<(CaptureFile, Sender<Read>)>,
     packets: u64,
 }
 
@@ -188,9 +188,9 @@ impl Desk {
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         };
-        if let Some((_, done)) = file.take() {
+        if let Some((file, done)) = file.take() {
             // Who put it there waits for this, unless all is over.
-            done.send(ended).ok();
+            done.send((file, ended)).ok();
         }
         rest
     }
