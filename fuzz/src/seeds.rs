@@ -192,7 +192,7 @@ fn files() -> Vec<(String, Vec<u8>)> {
         ("pcap_little_microseconds".into(), little),
         ("pcap_big_nanoseconds".into(), pcap(true, 0xa1b2_3c4d, 4, 101, &raw)),
         ("pcap_version_2_3".into(), pcap(false, 0xa1b2_c3d4, 3, 113, &raw)),
-        ("pcap_link_not_parsed".into(), pcap(false, 0xa1b2_c3d4, 4, 127, &raw)),
+        ("pcap_link_not_parsed".into(), pcap(false, 0xa1b2_c3d4, 4, 220, &raw)),
         ("pcapng_little".into(), pcapng(false, &ethernet)),
         ("pcapng_big".into(), pcapng(true, &ethernet)),
         ("pcapng_gzip_twice".into(), [gzip(&pcapng(false, &ethernet)), gzip(&pcapng(true, &ethernet))].concat()),

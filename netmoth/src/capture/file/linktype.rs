@@ -11,6 +11,8 @@ pub(super) fn parsed(number: u32) -> Option<LinkType> {
         // DLT_RAW differs between systems; 228 and 229 say the version, which the header does too.
         12 | 14 | 101 | 228 | 229 => LinkType::RawIp,
         104 => LinkType::CiscoHdlc,
+        105 => LinkType::Ieee80211,
+        127 => LinkType::Radiotap,
         113 => LinkType::LinuxCooked,
         276 => LinkType::LinuxCooked2,
         _ => return None,
@@ -20,9 +22,7 @@ pub(super) fn parsed(number: u32) -> Option<LinkType> {
 /// A number with the name that users know it by.
 pub(super) fn name(number: u32) -> String {
     let name = match number {
-        105 => "IEEE802_11",
         119 => "PRISM_HEADER",
-        127 => "IEEE802_11_RADIOTAP",
         163 => "IEEE802_11_AVS",
         189 => "USB_LINUX",
         192 => "PPI",
@@ -36,4 +36,16 @@ pub(super) fn name(number: u32) -> String {
         _ => return number.to_string(),
     };
     format!("{number} ({name})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_link_layer_that_is_parsed_has_a_number() {
+        for link in LinkType::ALL {
+            assert!((0..300).any(|number| parsed(number) == Some(link)), "{link:?}");
+        }
+    }
 }

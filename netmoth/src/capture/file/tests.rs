@@ -254,9 +254,9 @@ fn what_is_no_capture_is_told_by_its_first_bytes() {
 
 #[test]
 fn packets_of_a_link_type_that_is_not_parsed_still_come() {
-    let (seen, error) = read(pcap(0xa1b2_c3d4, false, 127, &[(1, 0, b"radio", 5)]));
+    let (seen, error) = read(pcap(0xa1b2_c3d4, false, 220, &[(1, 0, b"a USB", 5)]));
     assert!(error.is_none());
-    assert_eq!(seen, [(None, b"radio".to_vec(), 5, 1_000_000_000)]);
+    assert_eq!(seen, [(None, b"a USB".to_vec(), 5, 1_000_000_000)]);
 }
 
 proptest! {
