@@ -16,7 +16,7 @@ fn holds(workers: u32) {
         return;
     }
     let _alone = alone();
-    let folders: [_; 3] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let folders: [_; 4] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
     let hub = Hub::new(HubShape::default());
     let _servers = traffic::Servers::start(&hub, folders[0].path());
     let tcpdump = pcap::Tcpdump::start(&mut hub.at_dump("tcpdump"), "dump0", &folders[0].path().join("all.pcap"));
@@ -26,6 +26,8 @@ fn holds(workers: u32) {
         let settings = Settings { interface: "dump0", more, ..Settings::workers(workers) };
         Sensor::start(hub.at_dump(sensor::NETMOTH), folder.path(), &settings)
     };
+    let mirror = Settings { interface: "dump0", more: "mode: mirror".into(), ..Settings::workers(workers) };
+    let mirror = Sensor::start(hub.at_dump(sensor::NETMOTH), folders[3].path(), &mirror);
     let copying = [beside("afpacket", workers, &folders[1]), beside("pcap", 1, &folders[2])];
     traffic::programs(&hub, 0);
     traffic::rarities(&hub, 0);
@@ -38,6 +40,9 @@ fn holds(workers: u32) {
     let outcome = tap.stop();
     assert_eq!(outcome.assert_nothing_lost(), packets.len() as u64);
     let records = outcome.records();
+    let outcome = mirror.stop();
+    assert_eq!(outcome.assert_nothing_lost(), packets.len() as u64);
+    compare::same_records(outcome.records(), records.clone(), POLLED_NS);
     for sensor in copying {
         let outcome = sensor.stop();
         assert_eq!(outcome.assert_nothing_lost(), packets.len() as u64);
