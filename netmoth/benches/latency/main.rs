@@ -20,6 +20,7 @@ mod worker;
 
 use common::settings::{self, sending_cpu};
 use netmoth::bench::{Cell, Column, Report, Spread};
+use netmoth::capture::CaptureConfig;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use support::frames;
@@ -51,7 +52,7 @@ fn stamped(flows: u32) -> Vec<Vec<u8>> {
 /// One round: frames a second that were received, and their delays.
 fn round(frames: &[Vec<u8>], coalesce: u32, rate: Option<u64>, length: Duration) -> (f64, Measured) {
     let wire = Wire::new(1, 1500);
-    let worker = Worker::start(wire.file("tap"), Duration::from_micros(coalesce.into()));
+    let worker = Worker::start(wire.file("tap"), CaptureConfig::new("tap0"), Duration::from_micros(coalesce.into()));
     let job = Job {
         namespace: wire.file("out"),
         interface: "out0".into(),

@@ -20,7 +20,7 @@ use crate::support::netns;
 pub(crate) struct Measured {
     /// Frames that came.
     pub(crate) frames: u64,
-    /// Frames that the XDP program saw and that did not come.
+    /// Frames that the kernel saw and that did not come.
     pub(crate) lost: u64,
     /// Their delays, in nanoseconds.
     pub(crate) delays: Histogram,
@@ -45,15 +45,15 @@ impl RecordSink for Nowhere {
 }
 
 impl Worker {
-    /// Starts on `tap0` in a namespace, on the first core, and returns when frames can come.
-    pub(crate) fn start(namespace: String, coalesce: Duration) -> Self {
+    /// Starts capture in a namespace, on the first core, and returns when frames can come.
+    pub(crate) fn start(namespace: String, config: CaptureConfig, coalesce: Duration) -> Self {
         let phase = Arc::new(AtomicU8::new(RUN));
         let told = Arc::clone(&phase);
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             netns::enter(&namespace);
             assert!(core_affinity::set_for_current(core_affinity::CoreId { id: 0 }), "can't stay on CPU 0");
-            let (mut capture, mut sources) = Live::open(&config()).unwrap();
+            let (mut capture, mut sources) = Live::open(&config).unwrap();
             let mut source = sources.pop().expect("one worker");
             capture.start().unwrap();
             ready.send(()).unwrap();
@@ -75,10 +75,6 @@ impl Worker {
         self.phase.store(STOP, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
-}
-
-fn config() -> CaptureConfig {
-    CaptureConfig::new("tap0")
 }
 
 /// As `netmoth::worker::Worker` does it; records go nowhere.

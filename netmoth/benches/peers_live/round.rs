@@ -21,6 +21,8 @@ pub(crate) struct Round {
     pub(crate) process: Duration,
     /// Time of soft interrupts on all cores meanwhile.
     pub(crate) soft_interrupts: Duration,
+    /// The most memory that the sensor's process had resident, in bytes.
+    pub(crate) resident: u64,
     /// What the sensor says of itself.
     pub(crate) said: Said,
 }
@@ -45,7 +47,9 @@ impl Round {
         let sent = sender.stop();
         std::thread::sleep(SETTLE);
         let after = clocks();
+        let resident = watching.id().map_or(0, resident);
         Self {
+            resident,
             sent: sent.frames,
             per_second: sent.frames as f64 / sent.took.as_secs_f64(),
             process: after.0.saturating_sub(before.0),
@@ -73,4 +77,11 @@ impl Round {
     pub(crate) fn lost_percent(&self) -> Option<f64> {
         self.said.seen.map(|seen| self.sent.saturating_sub(seen) as f64 * 100.0 / self.sent as f64)
     }
+}
+
+/// The most that was resident of a process (VmHWM of proc(5)), in bytes.
+fn resident(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

@@ -28,6 +28,7 @@ pub(crate) fn report(flows: u32, length: Duration, tools: &[Tool], measured: &[V
             Column::number("own busy time", "µs/packet", 3),
             Column::number("lost", "%", 3),
             Column::number("own drop counter", "packets, all rounds", 0),
+            Column::number("memory", "MiB", 0),
         ],
     );
     for (rate, by_tool) in RATES.iter().zip(measured) {
@@ -76,6 +77,7 @@ fn row(rate: &str, tool: Tool, rounds: &[Round], alone: f64, yardstick: f64) -> 
         median(some(&Round::busy_cost)).into(),
         some(&Round::lost_percent).into(),
         dropped.into(),
+        spread(&|round| round.resident as f64 / f64::from(1 << 20)).median.into(),
     ]);
     cells
 }

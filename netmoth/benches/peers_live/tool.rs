@@ -42,11 +42,12 @@ pub(crate) enum Watching {
 
 impl Tool {
     /// All of them, nobody first.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Nobody,
         Self::Netmoth(""),
         Self::Netmoth("coalesce: 100"),
         Self::Netmoth("coalesce: 800, ring_size: 32768"),
+        Self::Netmoth("strategy: afpacket"),
         Self::Softflowd,
         Self::Nfpcapd,
         Self::Suricata,
