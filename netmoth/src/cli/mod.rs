@@ -128,6 +128,8 @@ fn store(option: Option<&str>, config: &Config) -> Result<StoreUrl, Failure> {
 
 /// The sensor's name: the configuration's, else the host's.
 fn sensor_name(config: &Config) -> String {
-    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
-    config.sensor.clone().or_else(|| host().ok()).unwrap_or_else(|| "netmoth".into())
+    // The unit hides what of /proc is not about processes; the file is what the name was set from at boot.
+    let host =
+        || ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|file| std::fs::read_to_string(file).ok());
+    config.sensor.clone().or_else(|| host().map(|name| name.trim().to_owned())).unwrap_or_else(|| "netmoth".into())
 }
