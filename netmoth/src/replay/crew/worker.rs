@@ -18,6 +18,10 @@ use crate::worker::{Arrival, Engine};
 /// Without an order for so long, it looks whether the desk is free: who had it may have been told to do something else.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// How long it looks for an order before it sleeps, and how often it pauses between two looks.
+const GLANCE: Duration = Duration::from_micros(300);
+const PAUSES: u32 = 16;
+
 /// Built by the main thread and moved into its own.
 pub(super) struct Worker<W: Write> {
     pub(super) number: usize,
@@ -51,8 +55,16 @@ impl<W: Write> Worker<W> {
         Ok(())
     }
 
-    /// The next order; `None` where none came while there may be something to read.
+    /// The next order; `None` where none came while there may be something to read. It looks for a moment before it sleeps: one
+    /// stretch is read in less time than the kernel takes to wake a thread, and to find a core for it beside the one that reads.
     fn next(&self, reading: bool) -> Option<Order> {
+        let begun = std::time::Instant::now();
+        while reading && begun.elapsed() < GLANCE {
+            if let Ok(order) = self.orders.try_recv() {
+                return Some(order);
+            }
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
+        }
         self.orders.recv_timeout(if reading { LOOK } else { 100 * LOOK }).ok()
     }
 
