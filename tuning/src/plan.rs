@@ -129,7 +129,7 @@ fn rss(state: &State, queues: u32) -> Step {
     let symmetric = now.transform != 0xff && now.transform & 3 != 0;
     match now.function {
         _ if queues == 1 || symmetric || now.function == 2 => {}
-        1 if now.transform != 0xff => wanted.transform = SYMMETRIC_XOR,
+        1 if state.symmetric_xor => wanted.transform = SYMMETRIC_XOR,
         0 | 1 if !now.key.is_empty() => wanted.key = repeated(now.key.len()),
         _ => step.unsupported = Some(format!("driver {} takes no key", named(&state.driver))),
     }

@@ -28,6 +28,8 @@ pub struct State {
     pub ring_limits: Option<[u32; 4]>,
     /// Offloads that can't be changed.
     pub fixed: Vec<String>,
+    /// Whether symmetric-xor may be asked for: reading does not tell a driver that has it off from one that has none.
+    pub symmetric_xor: bool,
     /// Interrupts of the device's queues.
     pub interrupts: Vec<u32>,
     /// Whether irqbalance runs, which moves interrupts again.
@@ -77,6 +79,9 @@ pub fn read(interface: &str) -> Result<State, TuningError> {
     let bus = driver.as_ref().and_then(|driver| driver.bus.clone()).unwrap_or_default();
     let list = features::read(interface)?.unwrap_or_default();
     let fixed = |name: &&str| list.get(name).is_some_and(|feature| !feature.changeable);
+    let limits = limits::read()?;
+    let name = driver.as_ref().map(|driver| driver.name.as_str()).unwrap_or_default();
+    let symmetric_xor = limits.kernel >= limits::KernelVersion(6, 8) && matches!(name, "ice" | "iavf");
     let mut state = State {
         interface: interface.to_owned(),
         identity: format!("{mac} {bus}").trim().to_owned(),
@@ -88,7 +93,8 @@ pub fn read(interface: &str) -> Result<State, TuningError> {
         fixed: OFFLOADS.iter().filter(|name| fixed(name)).map(|name| (*name).to_owned()).collect(),
         interrupts: interrupts(interface),
         irqbalance: irqbalance(),
-        memlock: limits::read()?.memlock,
+        memlock: limits.memlock,
+        symmetric_xor,
         values: Vec::new(),
     };
     let mut settings = vec![Setting::Channels, Setting::Rings, Setting::Rss, huge_pages()];
