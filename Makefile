@@ -49,9 +49,10 @@ install: build ## Installs binary, configuration (an existing one stays) and sys
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/netmoth
 	test -e $(DESTDIR)$(CONFIG)/config_ebpf.yml || install -D -m 640 config_ebpf.yml $(DESTDIR)$(CONFIG)/config_ebpf.yml
 	install -D -m 644 scripts/netmoth.service $(DESTDIR)$(UNITS)/netmoth.service
+	install -D -m 644 scripts/netmoth-tune@.service $(DESTDIR)$(UNITS)/netmoth-tune@.service
 	@echo "Now: edit $(CONFIG)/config_ebpf.yml, run 'netmoth check -c $(CONFIG)/config_ebpf.yml',"
 	@echo "then 'systemctl daemon-reload' and 'systemctl enable --now netmoth'."
 
 .PHONY: uninstall
 uninstall: ## Removes binary and unit; configuration and stored flows stay. As root.
-	rm -f $(DESTDIR)$(PREFIX)/bin/netmoth $(DESTDIR)$(UNITS)/netmoth.service
+	rm -f $(DESTDIR)$(PREFIX)/bin/netmoth $(DESTDIR)$(UNITS)/netmoth.service $(DESTDIR)$(UNITS)/netmoth-tune@.service

@@ -57,3 +57,22 @@ fn the_unit_asks_for_exactly_the_capabilities_that_suffice() {
     assert_eq!(lines("Type="), ["notify"]);
     assert_eq!(lines("WatchdogSec=").len(), 1);
 }
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
+fn systemd_verifies_the_unit_of_settings_without_a_word() {
+    const TUNE: &str = include_str!("../../scripts/netmoth-tune@.service");
+    if !Path::new("/usr/bin/systemd-analyze").exists() {
+        assert!(std::env::var_os("CI").is_none(), "systemd-analyze is to be installed where CI is set");
+        eprintln!("skipped: there is no systemd-analyze");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("netmoth-tune@eth1.service");
+    assert!(TUNE.contains("ExecStart=/usr/local/bin/netmoth tune %i --apply"));
+    std::fs::write(&unit, TUNE.replace("/usr/local/bin/netmoth", "/bin/true")).unwrap();
+    let said = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().unwrap();
+    let words = String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout);
+    let ours: Vec<&str> = words.lines().filter(|line| line.contains("netmoth-tune")).collect();
+    assert!(said.status.success() && ours.is_empty(), "{words}");
+}

@@ -43,9 +43,31 @@ pub enum TuningError {
         /// The part that is not understood.
         found: String,
     },
+    /// A setting was refused.
+    #[error("{what} can't be set: {cause}; run as root, and see what the driver allows (ethtool, dmesg)")]
+    Set {
+        /// Which one.
+        what: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The file of remembered settings is not usable.
+    #[error("{path}: {why}")]
+    Memory {
+        /// Which one.
+        path: String,
+        /// Why, with the remedy.
+        why: String,
+    },
     /// Generic netlink failed.
     #[error("the kernel does not answer over netlink: {0}; allow AF_NETLINK sockets to this process")]
     Netlink(io::Error),
+}
+
+impl TuningError {
+    pub(crate) fn set(setting: &crate::setting::Setting, cause: io::Error) -> Self {
+        Self::Set { what: setting.to_string(), cause }
+    }
 }
 
 /// Reads a file of procfs or sysfs.

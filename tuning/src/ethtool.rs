@@ -37,6 +37,15 @@ pub(crate) fn ask(name: &str, what: &'static str, buffer: &mut [u8]) -> Result<b
     }
 }
 
+/// Tells the driver: like [`ask`], but a refusal is an error, with the driver's reason.
+pub(crate) fn change(name: &str, buffer: &mut [u8]) -> io::Result<()> {
+    let socket = UdpSocket::bind("127.0.0.1:0").or_else(|_| UdpSocket::bind("0.0.0.0:0"))?;
+    let mut request = Request { name: [0; 16], data: buffer.as_mut_ptr(), rest: [0; 2] };
+    let bytes = name.as_bytes().get(..name.len().min(15)).unwrap_or_default();
+    request.name[..bytes.len()].copy_from_slice(bytes);
+    ioctl(&socket, &mut request)
+}
+
 #[expect(unsafe_code, reason = "SIOCETHTOOL has no safe interface in the standard library")]
 fn ioctl(socket: &UdpSocket, request: &mut Request) -> io::Result<()> {
     // SAFETY: `request` is laid out as struct ifreq and lives through the call. Its pointer leads to the caller's buffer,

@@ -3,15 +3,17 @@
 //! ETHTOOL_GSSET_INFO and ETHTOOL_GSTRINGS name the features, ETHTOOL_GFEATURES says which are on.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use serde::Serialize;
 
 use crate::TuningError;
-use crate::ethtool::{ask, buffer, text, word};
+use crate::ethtool::{ask, buffer, change, text, word};
 
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
 const ETHTOOL_GFEATURES: u32 = 0x3a;
+const ETHTOOL_SFEATURES: u32 = 0x3b;
 const ETH_SS_FEATURES: u32 = 4;
 const NAME: usize = 32;
 /// More features than any kernel has; a limit for what is allocated on the kernel's word.
@@ -79,6 +81,25 @@ pub fn read(interface: &str) -> Result<Option<Features>, TuningError> {
         return Ok(None);
     }
     Ok(Some(parse(&names, &states)))
+}
+
+/// Switches one feature, and no other; the inner result is the kernel's answer.
+pub(crate) fn set(interface: &str, feature: &str, on: bool) -> Result<io::Result<()>, TuningError> {
+    let mut info = buffer(20, &[ETHTOOL_GSSET_INFO]);
+    info[8..16].copy_from_slice(&(1_u64 << ETH_SS_FEATURES).to_ne_bytes());
+    ask(interface, "number of features", &mut info)?;
+    let count = word(&info, 16).min(LARGEST);
+    let mut names = buffer(12 + count as usize * NAME, &[ETHTOOL_GSTRINGS, ETH_SS_FEATURES, count]);
+    ask(interface, "feature names", &mut names)?;
+    let number = (0..count as usize).find(|number| text(&names, 12 + number * NAME, NAME).as_deref() == Some(feature));
+    let Some(number) = number else { return Ok(Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))) };
+    // struct ethtool_sfeatures: command, number of blocks, then for 32 features each what is meant and what is wanted.
+    let blocks = count.div_ceil(32);
+    let mut bytes = buffer(8 + blocks as usize * 8, &[ETHTOOL_SFEATURES, blocks]);
+    let (at, bit) = (8 + number / 32 * 8, 1_u32 << (number % 32));
+    bytes[at..at + 4].copy_from_slice(&bit.to_ne_bytes());
+    bytes[at + 4..at + 8].copy_from_slice(&(if on { bit } else { 0 }).to_ne_bytes());
+    Ok(change(interface, &mut bytes))
 }
 
 fn parse(names: &[u8], states: &[u8]) -> Features {

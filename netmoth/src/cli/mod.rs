@@ -5,6 +5,7 @@ mod check;
 mod flows;
 mod read;
 mod run;
+mod tune;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ enum Command {
     Check(check::Arguments),
     Flows(flows::Arguments),
     Bench(bench::Arguments),
+    Tune(tune::Arguments),
 }
 
 /// How rows are printed.
@@ -90,6 +92,7 @@ impl Cli {
             Command::Check(arguments) => check::execute(arguments),
             Command::Flows(arguments) => flows::execute(arguments),
             Command::Bench(arguments) => bench::execute(arguments),
+            Command::Tune(arguments) => tune::execute(arguments),
         };
         let (error, status) = match done {
             Ok(code) => return code,
