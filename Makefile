@@ -36,6 +36,10 @@ bench: ## Measures the pipeline, the live path, files, latency and the stores, b
 torture: ## Five hundred faults of PostgreSQL and of the sensor itself, against an oracle that misses nothing (about ten minutes, root).
 	NETMOTH_TORTURE_FAULTS=$${NETMOTH_TORTURE_FAULTS:-500} cargo test --locked --package netmoth --test torture -- --nocapture
 
+.PHONY: kernels
+kernels: build ## Boots Debian's kernels 5.10, 6.1, 6.12 and the newest under qemu and checks what works in each (root, some minutes).
+	scripts/kernels.sh
+
 .PHONY: fuzz
 fuzz: ## Fuzzes frames, connections and capture files, a minute each (needs a nightly compiler; installs cargo-fuzz).
 	scripts/fuzz.sh

@@ -1,4 +1,5 @@
-//! Plans for cards that are not here: states as these drivers report them, written after their source and manuals.
+//! Plans for cards that are not here, from states like those that their drivers report. The states are made up: their numbers
+//! come from no machine.
 
 use tuning::plan::{Plan, Wishes, plan};
 use tuning::setting::{Setting, Value};

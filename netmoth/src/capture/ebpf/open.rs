@@ -12,7 +12,7 @@ use xdpilone::{Umem, UmemConfig, User};
 use super::handback::{self, Giver};
 use super::program::{AttachPreference, ProgramError, XdpMode, XdpProgram, attached_program};
 use super::queue::FillSide;
-use super::socket::{self, SocketOptions};
+use super::socket::{self, Bound, SocketOptions};
 use super::source::{Receiver, WayBack, XskSource};
 use super::umem::UmemArea;
 use super::{PlannedSocket, memlock, plan};
@@ -285,29 +285,26 @@ impl Setup<'_> {
             zero_copy: self.config.zero_copy,
             busy_poll_us: self.config.busy_poll_us,
         };
-        let (user, device) = socket::bind_first(self.interface, queue, &umem, &options)?;
-        if options.zero_copy && self.users.is_empty() && !socket::is_zero_copy(user.as_raw_fd()) {
+        let (first, device) = socket::bind_first(self.interface, queue, &umem, &options)?;
+        if options.zero_copy && self.users.is_empty() && !socket::is_zero_copy(first.user.as_raw_fd()) {
             warn!(
                 "driver {} of {} has no zero-copy; copying each frame once instead",
                 self.interface.driver, self.interface.name
             );
         }
-        let mut users = vec![user];
+        let mut bound = vec![first];
         for _ in 1..sockets.len() {
-            users.push(socket::bind_further(self.interface, queue, &umem, &device, &options)?);
+            bound.push(socket::bind_further(self.interface, queue, &umem, &device, &options)?);
         }
         let (givers, takers): (Vec<Giver>, Vec<_>) = (1..sockets.len()).map(|_| handback::ring(frames)).unzip();
-        let most = match socket::is_zero_copy(users[0].as_raw_fd()) {
+        let most = match socket::is_zero_copy(bound[0].user.as_raw_fd()) {
             // The card's own ring takes from the fill ring, too.
             true => frames,
             false => in_circulation(self.config.ring_size, sockets.len() as u32),
         };
         let fill = Box::new(FillSide::new(device, Arc::clone(&area), frames, most, takers));
         let ways = std::iter::once(WayBack::Fill(fill)).chain(givers.into_iter().map(WayBack::Owner));
-        for ((planned, user), back) in sockets.iter().zip(users).zip(ways) {
-            let ring = user
-                .map_rx()
-                .map_err(|errno| CaptureError::Ring("the receive ring", socket::io_error(&errno).into()))?;
+        for ((planned, Bound { user, ring }), back) in sockets.iter().zip(bound).zip(ways) {
             self.receivers.push((planned.worker, Receiver::new(ring, Arc::clone(&area), back)));
             self.users.push((*planned, user));
         }

@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 use std::thread;
 use std::time::Duration;
 
-use xdpilone::{DeviceQueue, Errno, IfInfo, Socket, SocketConfig, Umem, User};
+use xdpilone::{DeviceQueue, Errno, IfInfo, RingRx, Socket, SocketConfig, Umem, User};
 
 use crate::capture::{CaptureError, Interface};
 
@@ -68,13 +68,33 @@ pub(super) fn address(interface: &Interface, queue: u32) -> Result<IfInfo, Captu
     Ok(info)
 }
 
+/// A socket that is bound, its receive ring mapped before: kernels before 6.6 map none of a socket that is bound
+/// (xsk_mmap of net/xdp/xsk.c answers EBUSY).
+pub(super) struct Bound {
+    pub(super) user: User,
+    pub(super) ring: RingRx,
+}
+
+impl Bound {
+    fn new(
+        user: User,
+        bind: impl FnMut(&User) -> Result<(), Errno>,
+        fail: impl Fn(&io::Error) -> CaptureError,
+    ) -> Result<Self, CaptureError> {
+        let ring = user.map_rx().map_err(|errno| CaptureError::Ring("the receive ring", io_error(&errno).into()))?;
+        let mut bind = bind;
+        retry(|| bind(&user)).map_err(|cause| fail(&cause))?;
+        Ok(Self { user, ring })
+    }
+}
+
 /// Binds the first socket of a queue: the one that brings the UMEM.
 pub(super) fn bind_first(
     interface: &Interface,
     queue: u32,
     umem: &Umem,
     options: &SocketOptions,
-) -> Result<(User, DeviceQueue), CaptureError> {
+) -> Result<(Bound, DeviceQueue), CaptureError> {
     let fail = |errno: Errno| CaptureError::bind(interface, queue, &io_error(&errno));
     let info = address(interface, queue)?;
     let socket = Socket::with_shared(&info, umem).map_err(fail)?;
@@ -84,9 +104,9 @@ pub(super) fn bind_first(
     let mode = if options.zero_copy { 0 } else { SocketConfig::XDP_BIND_COPY };
     let config = socket_config(options.ring_size, mode | SocketConfig::XDP_BIND_NEED_WAKEUP);
     let user = umem.rx_tx(&socket, &config).map_err(fail)?;
-    retry(|| umem.bind(&user)).map_err(|cause| CaptureError::bind(interface, queue, &cause))?;
-    busy_poll(user.as_raw_fd(), interface, options)?;
-    Ok((user, device))
+    let bound = Bound::new(user, |user| umem.bind(user), |cause| CaptureError::bind(interface, queue, cause))?;
+    busy_poll(bound.user.as_raw_fd(), interface, options)?;
+    Ok((bound, device))
 }
 
 /// Binds a further socket to the queue of `device`. XDP_SHARED_UMEM must be its only flag (xsk_bind answers EINVAL to
@@ -97,13 +117,13 @@ pub(super) fn bind_further(
     umem: &Umem,
     device: &DeviceQueue,
     options: &SocketOptions,
-) -> Result<User, CaptureError> {
+) -> Result<Bound, CaptureError> {
     let fail = |errno: Errno| CaptureError::bind(interface, queue, &io_error(&errno));
     let socket = Socket::new(&address(interface, queue)?).map_err(fail)?;
     let user = umem.rx_tx(&socket, &socket_config(options.ring_size, 0)).map_err(fail)?;
-    retry(|| device.bind(&user)).map_err(|cause| CaptureError::bind(interface, queue, &cause))?;
-    busy_poll(user.as_raw_fd(), interface, options)?;
-    Ok(user)
+    let bound = Bound::new(user, |user| device.bind(user), |cause| CaptureError::bind(interface, queue, cause))?;
+    busy_poll(bound.user.as_raw_fd(), interface, options)?;
+    Ok(bound)
 }
 
 fn socket_config(ring_size: u32, bind_flags: u16) -> SocketConfig {
