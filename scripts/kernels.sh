@@ -142,7 +142,7 @@ initramfs() {
 boot() {
     local accelerator=tcg
     [ -w /dev/kvm ] && accelerator=kvm
-    timeout "${NETMOTH_KERNEL_SECONDS:-600}" qemu-system-x86_64 -accel "$accelerator" -cpu max -smp 2 -m 1536 -nographic -no-reboot -nic none \
+    timeout "${NETMOTH_KERNEL_SECONDS:-600}" qemu-system-x86_64 -accel "$accelerator" -cpu qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdrand -smp 2 -m 1536 -nographic -no-reboot -nic none \
         -kernel "$1" -initrd "$2" -append 'console=ttyS0 quiet panic=-1 mitigations=off' </dev/null >"$3" 2>&1 || :
 }
 

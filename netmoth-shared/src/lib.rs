@@ -25,6 +25,9 @@ pub mod walk;
 pub const PROGRAM: &str = "netmoth";
 /// Name of the function that does the same without CAP_PERFMON, a little slower.
 pub const PROGRAM_COPIED: &str = "netmoth_copied";
+/// Name of the function for verifiers that read no stack slot which some path leaves unset, and know no helper for the bytes of
+/// a frame (kernels before 5.18).
+pub const PROGRAM_PLAIN: &str = "netmoth_plain";
 /// XSKMAP of the sockets, by index; sized when the object is loaded.
 pub const SOCKETS_MAP: &str = "SOCKETS";
 /// Array of [`QueueSockets`] by receive queue; sized when the object is loaded.
@@ -41,6 +44,8 @@ pub const STAGES_MAP: &str = "STAGES";
 pub const PROGRAM_MATCHED: &str = "netmoth_matched";
 /// The same without CAP_PERFMON.
 pub const PROGRAM_MATCHED_COPIED: &str = "netmoth_matched_copied";
+/// The same for kernels before 5.18.
+pub const PROGRAM_MATCHED_PLAIN: &str = "netmoth_matched_plain";
 /// Name of the function at [`STAGE_UNMATCHED`]: counts, and lets pass.
 pub const PROGRAM_UNMATCHED: &str = "netmoth_unmatched";
 

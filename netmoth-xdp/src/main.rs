@@ -60,6 +60,18 @@ fn netmoth_matched_copied(ctx: XdpContext) -> u32 {
     matched_copied(&ctx)
 }
 
+/// For kernels before 5.18: in place, in variables that are set from the start.
+#[xdp]
+fn netmoth_plain(ctx: XdpContext) -> u32 {
+    filter(&ctx, || matched_plain(&ctx))
+}
+
+/// Behind a filter, the same.
+#[xdp]
+fn netmoth_matched_plain(ctx: XdpContext) -> u32 {
+    matched_plain(&ctx)
+}
+
 /// Behind a filter that doesn't.
 #[xdp]
 fn netmoth_unmatched(ctx: XdpContext) -> u32 {
@@ -93,6 +105,12 @@ fn matched(ctx: &XdpContext) -> u32 {
 #[inline(always)]
 fn matched_copied(ctx: &XdpContext) -> u32 {
     run(ctx, |key, sockets| plain::choose(&frame::Copied(ctx), key, sockets, &Kernel))
+}
+
+#[inline(always)]
+fn matched_plain(ctx: &XdpContext) -> u32 {
+    let frame = frame::Frame::of(ctx);
+    run(ctx, |key, sockets| plain::choose(&frame, key, sockets, &Kernel))
 }
 
 #[inline(always)]

@@ -83,6 +83,11 @@ pub enum CaptureError {
     )]
     Bind { name: String, driver: String, queue: u32, cause: Cause },
     #[error(
+        "this kernel is too old for the AF_XDP sockets of {name} (they want SO_NETNS_COOKIE, Linux 5.14); set strategy: \
+         afpacket, or auto"
+    )]
+    TooOld { name: String },
+    #[error(
         "busy_poll is set, but {option} did not take on {interface}: {cause}. It needs a kernel from 5.11 and \
          CAP_NET_ADMIN; set busy_poll: 0 to do without"
     )]
@@ -167,6 +172,7 @@ impl CaptureError {
         match cause.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => Self::NotPermitted,
             Some(libc::EBUSY) => Self::QueueBusy { name, queue },
+            Some(libc::ENOPROTOOPT) => Self::TooOld { name },
             errno => {
                 let cause = errno.map_or_else(|| io::Error::other(cause.to_string()), io::Error::from_raw_os_error);
                 Self::Bind { name, driver: interface.driver.clone(), queue, cause: cause.into() }

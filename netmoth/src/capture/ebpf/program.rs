@@ -16,7 +16,7 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use netmoth_shared::fate::{Fate, slot, slots};
 use netmoth_shared::hash::HashKey;
 use netmoth_shared::{
-    FATES_MAP, PROGRAM, PROGRAM_COPIED, QUEUES_MAP, QueueSockets, SETTINGS_MAP, SOCKETS_MAP, Settings,
+    FATES_MAP, PROGRAM, PROGRAM_COPIED, PROGRAM_PLAIN, QUEUES_MAP, QueueSockets, SETTINGS_MAP, SOCKETS_MAP, Settings,
 };
 
 pub(in crate::capture) use filtered::Stages;
@@ -78,7 +78,7 @@ unsafe impl Pod for SettingsRow {}
 /// The loaded program with its maps; attached after [`attach`](Self::attach), detached when dropped.
 pub struct XdpProgram {
     ebpf: Ebpf,
-    /// Which of the two programs of the object.
+    /// Which of the programs of the object.
     name: &'static str,
     settings: Array<MapData, SettingsRow>,
     sockets: XskMap<MapData>,
@@ -117,7 +117,7 @@ impl XdpProgram {
         let mut settings: Array<MapData, SettingsRow> = take(&mut ebpf, SETTINGS_MAP)?;
         let row = SettingsRow(Settings { key: HashKey::expand(hash_key), queues, filtered: 0 });
         settings.set(0, row, 0).map_err(|source| ProgramError::map(SETTINGS_MAP, source))?;
-        let name = load_either(&mut ebpf)?;
+        let name = load_one(&mut ebpf)?;
         Ok(Self {
             ebpf,
             name,
@@ -225,25 +225,25 @@ pub(in crate::capture) fn object() -> Result<std::borrow::Cow<'static, [u8]>, Pr
     Ok(read.map_err(|source| ProgramError::ObjectFile { path, source: source.into() })?.into())
 }
 
-/// Loads the program that reads frames in place; where the verifier refuses that (it wants CAP_PERFMON for it), the one
-/// that asks the kernel for each field. If neither is taken, what was said of the first is the news.
-fn load_either(ebpf: &mut Ebpf) -> Result<&'static str, ProgramError> {
+/// Loads the program that reads frames in place; where the verifier refuses that, the one that asks the kernel for each field
+/// (CAP_PERFMON is missing), or the one for older kernels. If none is taken, what was said of the first is the news.
+fn load_one(ebpf: &mut Ebpf) -> Result<&'static str, ProgramError> {
     let Err(first) = program(ebpf, PROGRAM)?.load() else { return Ok(PROGRAM) };
     let refused =
         matches!(&first, AyaProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(libc::EACCES));
     if !refused {
         return Err(ProgramError::from_program(first));
     }
-    match program(ebpf, PROGRAM_COPIED)?.load() {
-        Ok(()) => {
-            log::debug!("without CAP_PERFMON: the XDP program asks the kernel for each field of a header");
-            Ok(PROGRAM_COPIED)
-        }
-        Err(second) => {
-            log::debug!("nor does the verifier take the program without packet pointers: {second}");
-            Err(ProgramError::from_program(first))
+    for name in [PROGRAM_COPIED, PROGRAM_PLAIN] {
+        match program(ebpf, name)?.load() {
+            Ok(()) => {
+                log::debug!("the verifier refuses the fastest XDP program here, and takes {name}");
+                return Ok(name);
+            }
+            Err(error) => log::debug!("nor does the verifier take {name}: {error}"),
         }
     }
+    Err(ProgramError::from_program(first))
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, ProgramError> {

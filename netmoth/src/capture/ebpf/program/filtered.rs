@@ -6,8 +6,8 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData};
 use aya::programs::ProgramFd;
 use netmoth_shared::{
-    PROGRAM, PROGRAM_MATCHED, PROGRAM_MATCHED_COPIED, PROGRAM_UNMATCHED, SETTINGS_MAP, STAGE_MATCHED, STAGE_UNMATCHED,
-    STAGES_MAP,
+    PROGRAM, PROGRAM_MATCHED, PROGRAM_MATCHED_COPIED, PROGRAM_MATCHED_PLAIN, PROGRAM_PLAIN, PROGRAM_UNMATCHED,
+    SETTINGS_MAP, STAGE_MATCHED, STAGE_UNMATCHED, STAGES_MAP,
 };
 
 use super::{ProgramError, SettingsRow, XdpProgram, program};
@@ -20,7 +20,11 @@ impl XdpProgram {
     /// Where the kernel does not take the filter, or the programs behind it.
     pub fn set_filter(&mut self, filter: &Filter) -> Result<(), ProgramError> {
         let stages = Stages::take(&mut self.ebpf, STAGES_MAP)?;
-        let matched = if self.name == PROGRAM { PROGRAM_MATCHED } else { PROGRAM_MATCHED_COPIED };
+        let matched = match self.name {
+            PROGRAM => PROGRAM_MATCHED,
+            PROGRAM_PLAIN => PROGRAM_MATCHED_PLAIN,
+            _ => PROGRAM_MATCHED_COPIED,
+        };
         for (stage, name) in [(STAGE_MATCHED, matched), (STAGE_UNMATCHED, PROGRAM_UNMATCHED)] {
             let program = program(&mut self.ebpf, name)?;
             program.load().map_err(ProgramError::from_program)?;
