@@ -19,7 +19,6 @@ use netmoth_shared::fate::{Fate, slot};
 use netmoth_shared::fragment::{Datagram, Piece, REMEMBERED};
 use netmoth_shared::hash::HashKey;
 use netmoth_shared::plain;
-use netmoth_shared::walk::Bytes;
 use netmoth_shared::{QueueSockets, STAGE_FILTER, STAGES as STAGE_COUNT, Settings};
 
 // The loader sets the sizes of the first three.
@@ -99,61 +98,39 @@ fn filter(ctx: &XdpContext, matched: impl FnOnce() -> u32) -> u32 {
 
 #[inline(always)]
 fn matched(ctx: &XdpContext) -> u32 {
-    run(ctx, &InPlace(frame::Frame::of(ctx)))
+    let frame = frame::Frame::of(ctx);
+    run(ctx, |key, sockets| choose(&frame, key, sockets, &Kernel))
 }
 
 #[inline(always)]
 fn matched_copied(ctx: &XdpContext) -> u32 {
-    run(ctx, &Plain(frame::Copied(ctx)))
+    run(ctx, |key, sockets| plain::choose(&frame::Copied(ctx), key, sockets, &Kernel))
 }
 
 #[inline(always)]
 fn matched_plain(ctx: &XdpContext) -> u32 {
-    run(ctx, &Plain(frame::Frame::of(ctx)))
-}
-
-/// How the socket of a frame is chosen. A trait and no closure: a closure that two programs share may become a function of its
-/// own, whose name in the object would depend on where it was built.
-trait Chooser {
-    fn choose(&self, key: &HashKey, sockets: u32) -> u32;
-}
-
-struct InPlace(frame::Frame);
-
-impl Chooser for InPlace {
-    #[inline(always)]
-    fn choose(&self, key: &HashKey, sockets: u32) -> u32 {
-        choose(&self.0, key, sockets, &Kernel)
-    }
-}
-
-struct Plain<B>(B);
-
-impl<B: Bytes> Chooser for Plain<B> {
-    #[inline(always)]
-    fn choose(&self, key: &HashKey, sockets: u32) -> u32 {
-        plain::choose(&self.0, key, sockets, &Kernel)
-    }
+    let frame = frame::Frame::of(ctx);
+    run(ctx, |key, sockets| plain::choose(&frame, key, sockets, &Kernel))
 }
 
 #[inline(always)]
-fn run(ctx: &XdpContext, chooser: &impl Chooser) -> u32 {
+fn run(ctx: &XdpContext, choose: impl FnOnce(&HashKey, u32) -> u32) -> u32 {
     let Some(settings) = SETTINGS.get(0) else { return XDP_PASS };
     let queue = ctx.rx_queue_index();
-    let (fate, action) = decide(queue, settings, chooser);
+    let (fate, action) = decide(queue, settings, choose);
     count(slot(queue, settings.queues, fate));
     action
 }
 
 #[inline(always)]
-fn decide(queue: u32, settings: &Settings, chooser: &impl Chooser) -> (Fate, u32) {
+fn decide(queue: u32, settings: &Settings, choose: impl FnOnce(&HashKey, u32) -> u32) -> (Fate, u32) {
     let Some(&QueueSockets { first_socket, sockets }) = QUEUES.get(queue) else {
         return (Fate::QueueNotCaptured, XDP_PASS);
     };
     let socket = match sockets {
         0 => return (Fate::QueueNotCaptured, XDP_PASS),
         1 => first_socket,
-        _ => first_socket.wrapping_add(chooser.choose(&settings.key, sockets)),
+        _ => first_socket.wrapping_add(choose(&settings.key, sockets)),
     };
     // The flags are what the helper returns where the map has no socket at the index.
     match SOCKETS.redirect(socket, u64::from(XDP_PASS)) {
