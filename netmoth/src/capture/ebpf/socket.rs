@@ -68,7 +68,7 @@ pub(super) fn address(interface: &Interface, queue: u32) -> Result<IfInfo, Captu
     Ok(info)
 }
 
-/// A socket that is bound, its receive ring mapped before: kernels before 6.6 map none of a socket that is bound
+/// A socket that is bound, its receive ring mapped before: older kernels, 6.1 among them, map none of a socket that is bound
 /// (xsk_mmap of net/xdp/xsk.c answers EBUSY).
 pub(super) struct Bound {
     pub(super) user: User,
