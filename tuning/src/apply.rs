@@ -94,7 +94,9 @@ pub fn apply(
             memory.before.push((step.setting.clone(), current.clone()));
             memory.save(path)?;
         }
-        outcomes.push(set(backend, &step.setting, wanted));
+        let outcome = set(backend, &step.setting, wanted);
+        let second = step.otherwise.as_ref().filter(|_| outcome.failed.is_some());
+        outcomes.push(second.map_or(outcome, |value| set(backend, &step.setting, value)));
     }
     Ok(outcomes)
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::setting::{RssValue, Setting, Value};
 use crate::state::{OFFLOADS, State, affinity, governor, huge_pages};
 
-/// RXH_IP_SRC, RXH_IP_DST and both halves of the ports.
-const ADDRESSES_AND_PORTS: u32 = 0b1111_0000;
+/// RXH_IP_SRC and RXH_IP_DST of linux/ethtool.h.
+const ADDRESSES: u32 = 0b0011_0000;
 /// RXH_XFRM_SYM_XOR.
 const SYMMETRIC_XOR: u8 = 1;
 /// More descriptors than this cost cache and memory and win nothing.
@@ -31,6 +31,8 @@ pub struct Step {
     pub current: Option<Value>,
     /// What it should stand at.
     pub wanted: Option<Value>,
+    /// What does as well, where the driver refuses that.
+    pub otherwise: Option<Value>,
     /// Why.
     pub why: String,
     /// What that costs the host.
@@ -42,12 +44,16 @@ pub struct Step {
 impl Step {
     /// It already stands as it should.
     pub fn is_done(&self) -> bool {
-        self.unsupported.is_none() && self.current == self.wanted
+        self.unsupported.is_none() && self.stands()
     }
 
     /// It is to be changed and can be.
     pub fn is_due(&self) -> bool {
-        self.unsupported.is_none() && self.current != self.wanted
+        self.unsupported.is_none() && !self.stands()
+    }
+
+    fn stands(&self) -> bool {
+        self.current == self.wanted || (self.otherwise.is_some() && self.current == self.otherwise)
     }
 }
 
@@ -80,7 +86,8 @@ pub fn plan(state: &State, wishes: Wishes) -> Plan {
 fn step(state: &State, setting: Setting, why: &str, cost: &str) -> Step {
     let current = state.value(&setting).cloned();
     let unsupported = current.is_none().then(|| format!("driver {} has no such setting", named(&state.driver)));
-    Step { setting, wanted: current.clone(), current, why: why.into(), cost: cost.into(), unsupported }
+    let wanted = current.clone();
+    Step { setting, current, wanted, otherwise: None, why: why.into(), cost: cost.into(), unsupported }
 }
 
 fn named(driver: &str) -> &str {
@@ -129,7 +136,13 @@ fn rss(state: &State, queues: u32) -> Step {
     let symmetric = now.transform != 0xff && now.transform & 3 != 0;
     match now.function {
         _ if queues == 1 || symmetric || now.function == 2 => {}
-        1 if state.symmetric_xor => wanted.transform = SYMMETRIC_XOR,
+        1 if state.symmetric_xor => {
+            // Some of the cards with this driver have no such transform.
+            if !now.key.is_empty() {
+                step.otherwise = Some(Value::Rss(RssValue { key: repeated(now.key.len()), ..wanted.clone() }));
+            }
+            wanted.transform = SYMMETRIC_XOR;
+        }
         0 | 1 if !now.key.is_empty() => wanted.key = repeated(now.key.len()),
         _ => step.unsupported = Some(format!("driver {} takes no key", named(&state.driver))),
     }
@@ -143,10 +156,11 @@ fn repeated(len: usize) -> Vec<u8> {
 }
 
 fn flow_hash(state: &State, name: &str, queues: u32) -> Step {
-    let why = "UDP spreads by its ports as well";
-    let mut step = step(state, Setting::FlowHash(name.into()), why, "fragments of a datagram may meet another queue");
+    // Later pieces of a datagram have no ports: with ports in the hash they meet another queue than their connection.
+    let why = "the pieces of a datagram must meet the queue of their connection, and have no ports";
+    let mut step = step(state, Setting::FlowHash(name.into()), why, "all UDP of two hosts has one queue");
     if queues > 1 && step.unsupported.is_none() {
-        step.wanted = Some(Value::Fields(ADDRESSES_AND_PORTS));
+        step.wanted = Some(Value::Fields(ADDRESSES));
     }
     step
 }

@@ -96,3 +96,39 @@ fn the_first_values_are_kept_and_a_reboot_or_another_device_is_noticed() {
     assert!(outcomes.iter().all(|outcome| !outcome.changed && outcome.failed.is_none()));
     assert!(undo(&mut changed, "a", &path).unwrap().is_none());
 }
+
+/// A card whose driver knows symmetric XOR and which does not have it itself.
+struct WithoutTransform(Card);
+
+impl Backend for WithoutTransform {
+    fn get(&self, setting: &Setting) -> Result<Option<Value>, TuningError> {
+        self.0.get(setting)
+    }
+
+    fn set(&mut self, setting: &Setting, value: &Value) -> Result<(), TuningError> {
+        if matches!(value, Value::Rss(rss) if rss.transform == 1) {
+            let cause = io::Error::from_raw_os_error(95);
+            return Err(TuningError::Set { what: setting.to_string(), cause });
+        }
+        self.0.set(setting, value)
+    }
+}
+
+#[test]
+fn a_card_without_the_transform_gets_a_symmetric_key() {
+    let state: State = serde_json::from_str(include_str!("states/ice.json")).unwrap();
+    let wishes = Wishes { workers: 4, busy_poll: false };
+    let planned = plan(&state, wishes);
+    let values: BTreeMap<Setting, Value> = state.values.iter().cloned().collect();
+    let mut card = WithoutTransform(Card { values: values.clone(), refuses: vec![], left: usize::MAX });
+    let path = file("transform");
+    let outcomes = apply(&mut card, &planned, "a", &path).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.failed.is_none()), "{outcomes:?}");
+    let Some(Value::Rss(now)) = card.get(&Setting::Rss).unwrap() else { panic!("no RSS") };
+    assert!(now.key.chunks(2).all(|pair| *pair == [0x6d, 0x5a][..pair.len()]) && now.transform != 1, "{now:?}");
+    // What stands so needs nothing more.
+    let after = State { values: card.0.values.clone().into_iter().collect(), ..state };
+    assert!(!plan(&after, wishes).steps.iter().any(|step| step.setting == Setting::Rss && step.is_due()));
+    undo(&mut card, "a", &path).unwrap().unwrap();
+    assert_eq!(card.0.values, values);
+}

@@ -10,6 +10,7 @@ use crate::receiving::{Ended, Running, config};
 use crate::support::command::SHORT;
 use crate::support::frames::{self, Ethernet};
 use crate::support::lab::Wire;
+use crate::support::sender::{Job, Sender};
 use crate::support::sensor::{NETMOTH, Sensor, Settings};
 use crate::support::{alone, compare, root};
 
@@ -111,6 +112,38 @@ fn the_pieces_of_a_datagram_and_its_whole_neighbours_are_booked_on_one_record() 
             let way = |column| compare::number(record, column);
             assert_eq!((way("src_packets"), way("dst_packets"), way("dst_port")), (4, 4, 53), "{record}");
         }
+    }
+}
+
+/// As a card spreads them that hashes UDP over the addresses alone, which `netmoth tune` asks of it.
+#[test]
+fn pieces_and_whole_neighbours_are_booked_on_one_record_where_two_queues_have_a_worker_each() {
+    if !root() {
+        return;
+    }
+    let _alone = alone();
+    let talks = conversations();
+    let queue = |of: usize| (of as u32, talks.iter().skip(of).step_by(2).flatten().cloned().collect());
+    let folder = tempfile::tempdir().unwrap();
+    let wire = Wire::new(2, 1500);
+    let more = "mode: tap\nstatus_interval: 0".to_owned();
+    let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &Settings { more, ..Settings::workers(2) });
+    let job = Job {
+        namespace: wire.file("out"),
+        interface: "out0".into(),
+        queues: vec![queue(0), queue(1)],
+        rounds: Some(1),
+        cpu: None,
+        rate: None,
+    };
+    let sent = Sender::start(job).wait().frames;
+    let outcome = sensor.stop();
+    assert_eq!((sent, outcome.assert_nothing_lost()), (talks.concat().len() as u64, talks.concat().len() as u64));
+    let records = outcome.records();
+    assert_eq!(records.len(), talks.len() * 3);
+    for record in &records {
+        let way = |column| compare::number(record, column);
+        assert_eq!((way("src_packets"), way("dst_packets"), way("dst_port")), (4, 4, 53), "{record}");
     }
 }
 
