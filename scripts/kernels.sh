@@ -1,8 +1,9 @@
 #!/bin/bash
 # Boots Debian's kernels under qemu and has the built binary show in each what it can do there.
 #
-#   scripts/kernels.sh [--binary FILE] [--kernels "5.10 6.1 6.12 newest"] [--markdown]
+#   scripts/kernels.sh [--binary FILE] [--kernels "5.10 6.1 6.12 newest"] [--markdown] [--consoles DIR]
 #
+# --consoles keeps what each kernel printed, for where a check fails.
 # Prints a table of kernels and checks, and fails where a check fails. Kernels come from Debian's archive, checked against its
 # index, into ${XDG_CACHE_HOME:-~/.cache}/netmoth-kernels; nothing of them is installed. Uses KVM where it may; without it a
 # kernel takes one to three minutes. What is checked stands in scripts/kernels/init.
@@ -13,11 +14,13 @@ export PATH="$PATH:/usr/sbin:/sbin"
 binary=target/release/netmoth
 wanted="5.10 6.1 6.12 newest"
 markdown=
+consoles=
 while [ $# -gt 0 ]; do
     case $1 in
         --binary) binary=${2:?--binary needs a file}; shift 2 ;;
         --kernels) wanted=${2:?--kernels needs a list}; shift 2 ;;
         --markdown) markdown=yes; shift ;;
+        --consoles) consoles=${2:?--consoles needs a folder}; shift 2 ;;
         -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "kernels.sh: unknown argument $1; --help says which there are" >&2; exit 2 ;;
     esac
@@ -124,7 +127,8 @@ initramfs() {
     install -m 755 scripts/kernels/init "$root/init"
     depmod -b "$files" "$version" 2>/dev/null
     for module in veth sch_ingress cls_bpf act_bpf af_packet; do
-        modprobe -d "$files" -S "$version" --show-depends "$module" 2>/dev/null | sed -n 's/^insmod \([^ ]*\).*/\1/p'
+        # What a kernel has built in is no module of it.
+        { modprobe -d "$files" -S "$version" --show-depends "$module" 2>/dev/null || :; } | sed -n 's/^insmod \([^ ]*\).*/\1/p'
     done | awk '!seen[$0]++' | while read -r path; do
         module=$(basename "$path" | sed 's/\.ko.*//')
         case $path in
@@ -140,8 +144,9 @@ initramfs() {
 
 # Boots it; the console goes to a file.
 boot() {
+    # A machine that is virtual itself may show a /dev/kvm that a guest hangs in: KVM works where the CPU has what it needs.
     local accelerator=tcg
-    [ -w /dev/kvm ] && accelerator=kvm
+    [ -w /dev/kvm ] && grep -qwE 'vmx|svm' /proc/cpuinfo && accelerator=kvm
     timeout "${NETMOTH_KERNEL_SECONDS:-600}" qemu-system-x86_64 -accel "$accelerator" -cpu qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdrand -smp 2 -m 1536 -nographic -no-reboot -nic none \
         -kernel "$1" -initrd "$2" -append 'console=ttyS0 quiet panic=-1 mitigations=off' </dev/null >"$3" 2>&1 || :
 }
@@ -158,8 +163,10 @@ for name in $wanted; do
     [ -d "$files/lib/modules" ] || { mkdir -p "$files/lib"; ln -s ../usr/lib/modules "$files/lib/modules"; }
     initramfs "$work/root-$name" "$files" "$version"
     boot "$(find "$files" -name 'vmlinuz*' -type f | head -n 1)" "$work/root-$name.cpio" "$work/$name.console"
+    [ -z "$consoles" ] || { mkdir -p "$consoles" && cp "$work/$name.console" "$consoles"; }
     tr -d '\r' <"$work/$name.console" | sed -n 's/^CHECK //p' >"$work/$name.checks"
     printf '%s\n' "$version" >"$work/$name.version"
+    echo "kernel $name: $(grep -c '|ok' "$work/$name.checks") ok, $(grep -c '|refused' "$work/$name.checks") refused, $(grep -c '|FAIL' "$work/$name.checks") failed" >&2
     if ! grep -q '^end|' "$work/$name.checks"; then
         echo "the kernel $name did not come to the end of the checks; its last words:" >&2
         tail -n 30 "$work/$name.console" >&2
