@@ -2,7 +2,9 @@
 # Fuzzes Netmoth, guided by coverage.
 #
 #   fuzz.sh [--seconds N] [TARGET...]    runs each target (all: frame, flows, capture_file,
-#                                        parser_oracle) for N seconds (60)
+#                                        parser_oracle, filter) for N seconds (60)
+#
+# filter loads programs into the kernel where it may, that is as root.
 #
 # Starts from the committed seeds and regressions; what it finds worth keeping it puts into fuzz/corpus, which is not
 # committed, and goes on from there the next time. Needs a nightly toolchain of rustup; installs cargo-fuzz where it is
@@ -19,10 +21,10 @@ say() { printf '%s\n' "$*" >&2; }
 # Longest input: a frame with all its headers; a story of five hundred steps; a file of some packets.
 longest() {
     case $1 in
-        frame | parser_oracle) echo 512 ;;
+        frame | parser_oracle | filter) echo 512 ;;
         flows) echo 4096 ;;
         capture_file) echo 4096 ;;
-        *) say "there is no target $1: frame, flows, capture_file, parser_oracle"; exit 2 ;;
+        *) say "there is no target $1: frame, flows, capture_file, parser_oracle, filter"; exit 2 ;;
     esac
 }
 
@@ -39,7 +41,7 @@ while [ $# -gt 0 ]; do
         *) longest "$1" >/dev/null; targets+=("$1"); shift ;;
     esac
 done
-[ ${#targets[@]} -gt 0 ] || targets=(frame flows capture_file parser_oracle)
+[ ${#targets[@]} -gt 0 ] || targets=(frame flows capture_file parser_oracle filter)
 
 if ! rustup toolchain list | grep -q '^nightly'; then
     say "there is no nightly compiler, which fuzzing needs: rustup toolchain install nightly --profile minimal"

@@ -174,17 +174,26 @@ for name in $wanted; do
     fi
 done
 
-# The table: a row for each check in the order of the first kernel, a column for each kernel.
+# The table: a row for each check, a column for each kernel; refusals have numbers, and their reasons stand below. Interfaces of the
+# checks have names of their own, which would make two reasons of one.
 verdicts() {
-    local check name verdict separator=$1 line
-    cat "$work"/*.checks | cut -d'|' -f1 | awk '!seen[$0]++' | grep -v '^end$' | while read -r check; do
+    local check name verdict reason number separator=$1 line
+    : >"$work/reasons"
+    cat "$work"/*.checks | cut -d'|' -f1 | awk '!seen[$0]++' | grep -v '^end$' >"$work/order" || :
+    while read -r check; do
         line=$check
         for name in $wanted; do
-            verdict=$(grep "^$check|" "$work/$name.checks" | cut -d'|' -f2 | head -n 1)
+            verdict=$(grep "^$check|" "$work/$name.checks" | cut -d'|' -f2 | head -n 1 || :)
+            if [ "${verdict#refused: }" != "$verdict" ]; then
+                reason=$(sed 's/^refused: //; s/ of \(a0\|netmoth-[^ ]*\)//' <<<"$verdict")
+                grep -qxF "$reason" "$work/reasons" || echo "$reason" >>"$work/reasons"
+                number=$(grep -nxF "$reason" "$work/reasons" | cut -d: -f1)
+                verdict="refused ($number)"
+            fi
             line="$line$separator${verdict:-not reached}"
         done
         printf '%s\n' "$line"
-    done
+    done <"$work/order"
 }
 heading="check"
 for name in $wanted; do heading="$heading|$(cat "$work/$name.version")"; done
@@ -195,6 +204,8 @@ if [ -n "$markdown" ]; then
 else
     { echo "$heading"; verdicts '|'; } | column -t -s '|'
 fi
+echo
+awk '{ print "(" NR ") " $0 }' "$work/reasons"
 for name in $wanted; do
     grep '|FAIL' "$work/$name.checks" | sed "s/^/$name: /" >&2 && failed=1
 done

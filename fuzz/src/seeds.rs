@@ -36,6 +36,19 @@ pub fn all() -> Vec<Seed> {
         .chain(seeds("flows", stories.collect()))
         .chain(seeds("capture_file", files()))
         .chain(seeds("parser_oracle", oracle_inputs()))
+        .chain(seeds("filter", filters()))
+        .collect()
+}
+
+/// An expression of each depth, before a frame: the choices count up, so that together they choose everything.
+fn filters() -> Vec<(String, Vec<u8>)> {
+    let frames: Vec<Vec<u8>> = packets().into_iter().map(|(_, packet)| Wrapping::Ethernet.around(&packet, 5)).collect();
+    (0..32_u8)
+        .map(|number| {
+            let choices: Vec<u8> =
+                (0..16_u8).map(|at| number.wrapping_mul(37).wrapping_add(at.wrapping_mul(11))).collect();
+            (format!("choices_{number:02}"), [choices, frames[usize::from(number) % frames.len()].clone()].concat())
+        })
         .collect()
 }
 

@@ -214,6 +214,8 @@ fn nonsense_is_refused_with_what_is_right() {
     refused(&["bench", "pipeline", "--sizes", "2000"], 2, &["2000", "1792"]);
     refused(&["bench", "pipeline", "--core", "9999"], 2, &["CPU 9999"]);
     refused(&["bench", "connections", "--open", "5"], 2, &["open connections", "at least"]);
+    refused(&["bench", "filter", "--rounds", "0"], 2, &["--rounds", "at least 1"]);
+    refused(&["bench", "filter", "--packets", "5"], 2, &["--packets", "at least"]);
     refused(&["bench", "send", "-i", "lo", "--seconds", "0"], 2, &["--seconds"]);
     refused(&["bench", "send", "-i", "lo", "--rate", "0"], 2, &["--rate"]);
 }
@@ -234,6 +236,25 @@ fn the_pipeline_is_measured() {
         assert_eq!(row["cost"]["rounds"], 3);
     }
     assert_eq!(report["units"]["cost"], "ns/packet");
+}
+
+#[test]
+fn filters_are_measured_where_programs_may_be_loaded() {
+    if !root() {
+        return;
+    }
+    let all = report(&["bench", "filter", "--rounds", "1", "--packets", "6K", "--format", "json"]);
+    assert!(all["rows"].as_array().unwrap().len() > 5, "{all}");
+    let mut one = vec!["bench", "filter", "port 53", "--rounds", "3", "--packets", "6K", "--format", "json"];
+    let report = report(&one);
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.iter().map(|row| row["filter"].as_str().unwrap()).collect::<Vec<_>>(), ["(all frames)", "port 53"]);
+    for place in ["XDP", "traffic control", "user space"] {
+        assert!(rows[1][place]["median"].as_f64().unwrap() > 0.0 && rows[1][place]["rounds"] == 3, "{report}");
+    }
+    assert!(rows[0]["instructions"].as_u64() < rows[1]["instructions"].as_u64(), "{report}");
+    one[2] = "port http-or-so";
+    refused(&one, 2, &["http-or-so"]);
 }
 
 #[test]

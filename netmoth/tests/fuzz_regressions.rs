@@ -11,6 +11,9 @@ mod fuzz;
 /// Changed seeds for each target.
 const MUTATIONS: u64 = 20_000;
 
+/// Of these, those of filters: each is compiled and loaded twice.
+const FILTERS: u64 = 5_000;
+
 /// A changed seed becomes no longer than this.
 const LONGEST: usize = 2_000;
 
@@ -61,14 +64,14 @@ fn mutate(input: &mut Vec<u8>, other: &[u8], numbers: &mut Numbers) {
     }
 }
 
-fn run(target: &str, body: fn(&[u8])) {
+fn run(target: &str, mutations: u64, body: fn(&[u8])) {
     let seeds = files(&folder("seeds", target));
     let found = files(&folder("regressions", target));
     for input in seeds.values().chain(found.values()) {
         body(input);
     }
     let seeds: Vec<&Vec<u8>> = seeds.values().chain(found.values()).filter(|input| !input.is_empty()).collect();
-    for number in 0..MUTATIONS {
+    for number in 0..mutations {
         let mut numbers = Numbers(number);
         let mut input = seeds[numbers.below(seeds.len())].clone();
         mutate(&mut input, seeds[numbers.below(seeds.len())], &mut numbers);
@@ -83,27 +86,32 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn every_frame_has_one_fate() {
-    run("frame", fuzz::frame);
+    run("frame", MUTATIONS, fuzz::frame);
 }
 
 #[test]
 fn every_story_leaves_the_table_in_order_and_loses_no_packet() {
-    run("flows", fuzz::flows);
+    run("flows", MUTATIONS, fuzz::flows);
 }
 
 #[test]
 fn any_file_is_read_to_its_end_or_refused() {
-    run("capture_file", fuzz::capture_file);
+    run("capture_file", MUTATIONS, fuzz::capture_file);
 }
 
 #[test]
 fn another_parser_reads_the_same() {
-    run("parser_oracle", fuzz::parser_oracle);
+    run("parser_oracle", MUTATIONS, fuzz::parser_oracle);
+}
+
+#[test]
+fn a_filter_says_the_same_wherever_it_runs() {
+    run("filter", FILTERS, fuzz::filter);
 }
 
 #[test]
 fn the_committed_seeds_are_what_their_source_makes() {
-    for target in ["frame", "flows", "capture_file", "parser_oracle"] {
+    for target in ["frame", "flows", "capture_file", "parser_oracle", "filter"] {
         let made = fuzz::seeds::all().into_iter().filter(|seed| seed.target == target);
         let made: BTreeMap<String, Vec<u8>> = made.map(|seed| (seed.name, seed.bytes)).collect();
         let folder = folder("seeds", target);

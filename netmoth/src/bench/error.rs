@@ -4,6 +4,7 @@ use netmoth_traffic::{ProfileError, Sizes};
 
 use crate::capture::CaptureError;
 use crate::cause::Cause;
+use crate::filter::FilterError;
 use crate::flow::FlowError;
 
 /// Why a measurement did not come about.
@@ -16,6 +17,12 @@ pub enum BenchError {
     Flow(#[from] FlowError),
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    #[error(
+        "the kernel runs no program for this: {0}; CAP_BPF and CAP_NET_ADMIN are needed: run it as root (sudo netmoth bench …)"
+    )]
+    Kernel(Cause),
     #[error("{file} exists; choose another name, or write over it with --force")]
     Exists { file: String },
     #[error("{file} can't be written: {cause}")]
@@ -59,6 +66,7 @@ impl BenchError {
                 | TooLong { .. }
                 | NoQueue { .. }
                 | Self::Flow(FlowError::MaxFlows(_))
+                | Self::Filter(FilterError::Libpcap(_))
         )
     }
 }

@@ -11,6 +11,7 @@ use netmoth_traffic::{Lifetime, Mix, Profile, Sizes};
 use super::Failure;
 use crate::bench::connections::{self, ConnectionsConfig};
 use crate::bench::file::{self, FileConfig};
+use crate::bench::filter::{self, FilterConfig};
 use crate::bench::number::{parse as number, parse_u32 as number_u32};
 use crate::bench::pipeline::{self, PipelineConfig};
 use crate::bench::send::{self, SendConfig};
@@ -25,6 +26,7 @@ use crate::bench::{BenchError, Format};
     netmoth bench pipeline                        what a packet costs, from ring to table\n  \
     netmoth bench connections                     how many new connections a core takes\n  \
     netmoth bench file -o load.pcap --sizes imix  the traffic as a capture file\n  \
+    sudo netmoth bench filter 'port 53'           what a filter costs a frame\n  \
     sudo netmoth bench send -i out0 --rate 500K   the traffic onto a veth")]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -36,6 +38,7 @@ enum What {
     Pipeline(PipelineArguments),
     Connections(ConnectionsArguments),
     File(FileArguments),
+    Filter(FilterArguments),
     Send(SendArguments),
 }
 
@@ -82,6 +85,26 @@ struct ConnectionsArguments {
     /// Packets of a connection, 3 or more
     #[arg(long, value_name = "N", value_parser = number_u32, default_value = "3")]
     life: u32,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Measure what a filter costs a frame, in XDP, at traffic control and in user space (root)
+///
+/// Each expression is compiled, translated and loaded as bpf: of the configuration is, and run on frames of TCP, UDP and ICMP. No
+/// interface is touched.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sudo netmoth bench filter\n  \
+    sudo netmoth bench filter 'net 10.0.0.0/8 and not port 22' 'tcp[13] & 2 != 0'\n  \
+    sudo netmoth bench filter 'port 53' --rounds 9 --format json | jq '.rows[1].XDP.median'")]
+struct FilterArguments {
+    /// Expressions in tcpdump's language [default: some of several lengths]
+    #[arg(value_name = "EXPRESSION")]
+    expressions: Vec<String>,
+    /// Frames of a round
+    #[arg(long, value_name = "N", value_parser = number, default_value = "2M")]
+    packets: u64,
     #[command(flatten)]
     common: Common,
 }
@@ -231,6 +254,10 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         What::File(FileArguments { output, force, packets, snap, traffic, print }) => {
             let profile = traffic.profile();
             (file::run(&FileConfig { path: output, overwrite: force, profile, packets, snap }), print)
+        }
+        What::Filter(FilterArguments { expressions, packets, common }) => {
+            let Common { rounds, seed, core, print } = common;
+            (filter::run(&FilterConfig { expressions, rounds, packets, seed, core }), print)
         }
         What::Send(SendArguments { interface, queue, rate, seconds, packets, core, traffic, print }) => {
             let profile = traffic.profile();

@@ -98,7 +98,7 @@ fn paint(word: &str, code: &str, colour: bool) -> String {
 fn show(out: &mut impl Write, plan: &Plan, colour: bool) -> io::Result<()> {
     let width = plan.steps.iter().map(|step| step.setting.to_string().len()).max().unwrap_or(0);
     for step in &plan.steps {
-        let Step { setting, current, wanted, why, cost, unsupported } = step;
+        let Step { setting, current, wanted, otherwise: _, why, cost, unsupported } = step;
         let text = |value: &Option<tuning::setting::Value>| value.as_ref().map_or("-".into(), ToString::to_string);
         if let Some(reason) = unsupported {
             writeln!(out, "{}  {setting:<width$}  {}: {reason}", paint("can't", "31", colour), text(current))?;

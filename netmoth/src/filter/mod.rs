@@ -3,7 +3,7 @@
 //! libpcap compiles an expression into classic BPF, for frames of one link type, with all offsets plain (`compile`). The same
 //! program is run in user space for capture files (`run`), or translated into eBPF (`translate`, `ebpf`) and loaded into the
 //! kernel (`load`), where it stands between two programs of ours: before anything of a frame is copied, it goes on by tail
-//! call to the one that takes it or to the one that lets it pass.
+//! call to the one that takes it or to the one that lets it pass. [`trial`] tries that without an interface.
 
 mod compile;
 mod ebpf;
@@ -11,6 +11,7 @@ mod error;
 mod load;
 mod run;
 mod translate;
+pub mod trial;
 
 pub use error::FilterError;
 pub use load::ProgramKind;

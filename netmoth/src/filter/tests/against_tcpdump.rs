@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 use super::captures::{files, shared};
-use super::kernel::{Kernel, is_root};
+use super::is_root;
 use crate::capture::file::CaptureFile;
+use crate::filter::trial::{SHORTEST, Trial};
 use crate::filter::{ETHERNET, Filter, ProgramKind};
 use crate::wire::LinkType;
 
@@ -16,8 +17,6 @@ use crate::wire::LinkType;
 const FRAMES: usize = 40;
 /// Longest frame that a test run takes in one buffer, whatever the headroom.
 const LONGEST: usize = 3_000;
-/// An Ethernet header: less is no frame for the kernel.
-const SHORTEST: usize = 14;
 
 /// Hosts, networks, ports, protocols, tags, labels, offsets, flags, lengths, and what the product's own documents name.
 const EXPRESSIONS: &[&str] = &[
@@ -201,7 +200,7 @@ fn every_filter_answers_as_tcpdump_does_wherever_it_runs() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("frames.pcap");
     write(&path, &frames);
-    let kernels = [ProgramKind::Xdp, ProgramKind::SchedCls].map(Kernel::new);
+    let kernels = [ProgramKind::Xdp, ProgramKind::SchedCls].map(|kind| Trial::new(kind).unwrap());
     let (mut matched, mut never) = (0, 0);
     for (expression, filter) in compiled() {
         let taken = tcpdump(&path, expression);
@@ -211,8 +210,8 @@ fn every_filter_answers_as_tcpdump_does_wherever_it_runs() {
         for (number, frame) in frames.iter().enumerate() {
             let wanted = taken.contains(&number);
             assert_eq!(filter.matches(frame, frame.len() as u32), wanted, "{expression}: frame {number}, user space");
-            assert_eq!(loaded[0].matches(frame), wanted, "{expression}: frame {number}, XDP");
-            assert_eq!(loaded[1].matches(frame), wanted, "{expression}: frame {number}, traffic control");
+            assert_eq!(loaded[0].matches(frame).unwrap(), wanted, "{expression}: frame {number}, XDP");
+            assert_eq!(loaded[1].matches(frame).unwrap(), wanted, "{expression}: frame {number}, traffic control");
         }
         matched += taken.len();
         never += usize::from(taken.is_empty());

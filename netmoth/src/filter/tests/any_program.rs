@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::kernel::{Kernel, is_root};
+use super::is_root;
 use crate::filter::compile::{ABS, B, H, IMM, IND, LEN, MEM, MSH, RETURN_A, TAX, TXA, W, X, class, op};
+use crate::filter::trial::Trial;
 use crate::filter::{Filter, ProgramKind};
 use crate::libpcap::Instruction;
 
@@ -68,7 +69,7 @@ fn every_program_loads_and_says_in_the_kernel_what_it_says_here() {
     if !is_root() {
         return;
     }
-    let kernels = [ProgramKind::Xdp, ProgramKind::SchedCls].map(Kernel::new);
+    let kernels = [ProgramKind::Xdp, ProgramKind::SchedCls].map(|kind| Trial::new(kind).unwrap());
     let frames = proptest::collection::vec(proptest::collection::vec(any::<u8>(), 14..120), 4);
     let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
     let result = runner.run(&(programs(), frames), |(program, frames)| {
@@ -76,7 +77,12 @@ fn every_program_loads_and_says_in_the_kernel_what_it_says_here() {
         for kernel in &kernels {
             let loaded = kernel.load(&filter).map_err(|error| TestCaseError::fail(error.to_string()))?;
             for frame in &frames {
-                prop_assert_eq!(loaded.matches(frame), filter.matches(frame, frame.len() as u32), "{:02x?}", frame);
+                prop_assert_eq!(
+                    loaded.matches(frame).unwrap(),
+                    filter.matches(frame, frame.len() as u32),
+                    "{:02x?}",
+                    frame
+                );
             }
         }
         Ok(())
