@@ -253,8 +253,8 @@ fn filters_are_measured_where_programs_may_be_loaded() {
         assert!(rows[1][place]["median"].as_f64().unwrap() > 0.0 && rows[1][place]["rounds"] == 3, "{report}");
     }
     assert!(rows[0]["instructions"].as_u64() < rows[1]["instructions"].as_u64(), "{report}");
-    one[2] = "port http-or-so";
-    refused(&one, 2, &["http-or-so"]);
+    one[2] = "tcp prot 80";
+    refused(&one, 2, &["syntax error"]);
 }
 
 #[test]
