@@ -15,8 +15,9 @@ use crate::filter::trial::{Loaded, Trial};
 use crate::filter::{ETHERNET, Filter, ProgramKind};
 use crate::sensor::grouped;
 
-/// Frames that take turns: what a filter decides early for one of them, it decides late for another.
-const FRAMES: usize = 64;
+/// Frames that take turns: what a filter decides early for one of them, it decides late for another. The kernel takes tens of
+/// milliseconds to get ready for each.
+const FRAMES: usize = 16;
 /// What is measured where nothing is named: from the shortest to one with many branches.
 const USUAL: [&str; 6] = [
     "ip",
