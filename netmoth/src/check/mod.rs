@@ -8,10 +8,13 @@ mod host;
 mod interface;
 mod metrics;
 mod offload;
+pub mod report;
 mod spool;
 mod spread;
 mod store;
 mod strategy;
+
+use serde::Serialize;
 
 use crate::capture::CaptureConfig;
 use crate::sink::{SpoolConfig, StoreUrl};
@@ -20,7 +23,8 @@ pub use facts::{Facts, InterfaceFacts};
 pub use metrics::metrics;
 
 /// How an answer is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// As it should be.
     Ok,
@@ -47,7 +51,7 @@ impl Wanted {
 }
 
 /// One question and its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What was asked about, in a word or two.
     pub name: &'static str,
