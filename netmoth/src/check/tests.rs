@@ -1,3 +1,4 @@
+use tuning::clock::Clock;
 use tuning::cpus::Cpus;
 use tuning::driver::Driver;
 use tuning::limits::{HugePages, KernelVersion, Limits};
@@ -9,6 +10,10 @@ use tuning::xdp::XdpFeatures;
 use super::*;
 use crate::capture::program::AttachedProgram;
 use crate::capture::{AttachPreference, Interface, Mode, Strategy, XdpMode};
+
+mod clock;
+mod traffic_control;
+mod users;
 
 const NS_2026: i64 = 1_770_000_000_000_000_000;
 /// CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF.
@@ -55,6 +60,10 @@ fn good() -> Facts {
         },
         cpus: Cpus { allowed: vec![0, 1] },
         wall_ns: NS_2026,
+        clock: Clock { source: Some("tsc".into()), synchronised: Some(true) },
+        btf: true,
+        session: None,
+        store_way: StoreWay::Local,
         interface: Ok(InterfaceFacts {
             interface,
             link,
@@ -74,6 +83,7 @@ fn good() -> Facts {
             xdp: Some(XdpFeatures { native: true, redirect: true, zero_copy: true, multi_buffer: false }),
             near_cpus: vec![0, 1],
             attached: None,
+            traffic_control: Ok(Vec::new()),
             unread: Vec::new(),
         }),
     }
@@ -132,6 +142,8 @@ fn a_good_host_passes_every_check() {
     {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
+    let more = ["BTF", "clock source", "traffic control", "SSH session", "way to the store"];
+    assert!(more.iter().all(|name| names.contains(name)), "{names:?}");
     assert!(
         ["locked memory", "queues", "symmetry", "segment offload", "VLAN offload"].iter().all(|n| names.contains(n))
     );
@@ -215,8 +227,10 @@ fn a_driver_without_native_mode_is_judged_by_what_was_asked_for() {
 #[test]
 fn a_program_of_somebody_else_is_named() {
     let attached = AttachedProgram { id: 42, name: Some("xdp_filter".into()), mode: XdpMode::Native };
-    let change = |facts: &mut Facts| card(facts).attached = Some(attached);
+    let change = |facts: &mut Facts| card(facts).attached = Some(attached.clone());
     complains(plain, change, "other programs", Status::Fail, &["`xdp_filter` (id 42", "ip link set dev eth1 xdp off"]);
+    let mirror = |capture: &mut CaptureConfig| capture.mode = Mode::Mirror;
+    complains(mirror, change, "other programs", Status::Warn, &["`xdp_filter` (id 42", "no frame that it drops"]);
 }
 
 #[test]
@@ -264,11 +278,6 @@ fn fewer_cpus_than_workers_and_cpus_far_from_the_card_are_told() {
 }
 
 #[test]
-fn a_clock_before_its_time_is_told() {
-    complains(plain, |facts| facts.wall_ns = 0, "clock", Status::Warn, &["NTP"]);
-}
-
-#[test]
 fn what_a_driver_did_not_answer_is_told() {
     let unread =
         |facts: &mut Facts| card(facts).unread.push("eth1 does not tell its RSS sizes: no; ethtool shows".into());
@@ -277,7 +286,7 @@ fn what_a_driver_did_not_answer_is_told() {
 
 #[test]
 fn this_host_is_asked_without_a_failure_of_the_asking() {
-    let facts = Facts::gather("lo").unwrap();
+    let facts = Facts::gather("lo", &"sqlite:x.db".parse().unwrap()).unwrap();
     assert!(facts.interface.as_ref().unwrap().unread.is_empty(), "{facts:?}");
     assert!(judge(&wanted(), &facts).len() >= 10);
 }

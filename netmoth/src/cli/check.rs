@@ -16,11 +16,11 @@ use crate::sink::RowPrinter;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     sudo netmoth check -i eth1                            can this host capture on eth1?\n  \
-    sudo netmoth check -c /etc/netmoth/config_ebpf.yml    as the service would start\n\n\
-    netmoth check --format json | jq '.checks[] | select(.status != \"ok\")'\n  \
-    netmoth check --strict                                warnings count for the exit status, too\n\n\
-    Exit status: 0 where `netmoth run` can start, with warnings or without; 1 where it can't; 2 where the configuration is\n\
-    not valid, and nothing was asked; 3 with --strict, where it can start and there are warnings.")]
+    sudo netmoth check -c /etc/netmoth/config_ebpf.yml    as the service would start\n  \
+    sudo netmoth check -i eth1 --strict                   warnings count for the exit status, too\n  \
+    netmoth check -i eth1 --format json | jq '.checks[] | select(.status != \"ok\")'\n\n\
+    Exit status: 0 where `netmoth run` can start, with warnings or without; 1 where it can't; 2 where the usage or the \
+    configuration is wrong, and nothing was asked; 3 with --strict, where there are warnings and no failures.")]
 pub(super) struct Arguments {
     /// Configuration file [default: /etc/netmoth/config_ebpf.yml where it exists]
     #[arg(short, long, value_name = "FILE")]
