@@ -4,6 +4,7 @@
 //! pure judgement of what it said, so hosts that nobody has at hand can be tested. Nothing is changed anywhere.
 
 mod clock;
+mod disk;
 mod facts;
 mod host;
 mod interface;
@@ -91,6 +92,7 @@ pub fn run(wanted: &Wanted, store: &StoreUrl, retention_days: u32, spool: Option
     };
     checks.extend(strategy::library(wanted));
     checks.push(store::reachable(store, retention_days));
+    checks.extend(disk::of_store(store));
     checks.push(spool::judge(spool));
     checks
 }
