@@ -6,18 +6,21 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use aya::Ebpf;
 use aya::programs::tc::{NlOptions, TcAttachOptions, qdisc_add_clsact};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use serde_json::Value;
 
-use support::command::{SHORT, run};
+use support::command::run;
 use support::lab::Wire;
 use support::netns;
 use support::sensor::{NETMOTH, Sensor, Settings};
 use support::{alone, root};
 
+/// How long a check may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
 /// Any program at traffic control will do: one of our object that is never on a captured interface.
 const OTHER: &str = "netmoth_drop";
 const OBJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../netmoth-xdp/netmoth-xdp.o");
@@ -43,7 +46,7 @@ fn check(wire: &Wire, folder: &Path, lines: &str, store: &str, session: &str, na
     // Set in any case: else a session that the tests run in would be found.
     netmoth.env("SSH_CONNECTION", session);
     netmoth.args(["check", "-i", "tap0", "--format", "json", "--store", store, "-c"]).arg(file);
-    let ended = run(&mut netmoth, SHORT);
+    let ended = run(&mut netmoth, LIMIT);
     let report: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     let failed = report["fail"].as_u64().unwrap() > 0;
     assert_eq!(ended.code(), i32::from(failed), "{ended:?}");
@@ -168,6 +171,51 @@ fn the_session_that_a_tap_would_cut_off_is_named() {
 }
 
 #[test]
+fn a_session_through_what_stands_upon_the_interface_counts() {
+    if !root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let wire = host();
+    let ask = || {
+        let session = format!("{PEER} 50000 {HOST} 22");
+        check(&wire, folder.path(), "mode: tap", &sqlite(folder.path()), &session, "SSH session")
+    };
+    // A VLAN is made the same way, but not every kernel has them.
+    wire.script_tap(&format!(
+        "ip address flush dev tap0
+         ip link add link tap0 name mac0 type macvlan
+         ip address add {HOST}/24 dev mac0"
+    ));
+    assert_eq!(ask().0, "fail", "{}", ask().1);
+    wire.script_tap(&format!(
+        "ip link del mac0
+         ip link add br0 type bridge
+         ip link set tap0 master br0
+         ip address add {HOST}/24 dev br0"
+    ));
+    assert_eq!(ask().0, "fail", "{}", ask().1);
+    wire.script_tap("ip link set tap0 nomaster");
+    assert_eq!(ask().0, "ok", "{}", ask().1);
+}
+
+#[test]
+fn an_xdp_program_of_somebody_else_is_a_failure_for_a_tap_alone() {
+    if !root() {
+        return;
+    }
+    let _alone = alone();
+    let (folder, wire) = (tempfile::tempdir().unwrap(), Wire::new(1, 1500));
+    let other = Settings { more: "mode: tap".into(), ..Settings::workers(1) };
+    let sensor = Sensor::start(wire.at_tap(NETMOTH), folder.path(), &other);
+    for (lines, expected) in [("mode: tap", "fail"), ("mode: mirror", "warn")] {
+        let (status, text) = check(&wire, folder.path(), lines, &sqlite(folder.path()), "", "other programs");
+        assert!(status == expected && text.contains("the XDP program `netmoth` (id "), "{lines}: {status} {text}");
+    }
+    sensor.stop();
+}
+
+#[test]
 fn a_session_is_found_where_sudo_dropped_the_variable() {
     if !root() {
         return;
@@ -183,7 +231,7 @@ fn a_session_is_found_where_sudo_dropped_the_variable() {
         "sh",
     ]);
     shell.args([NETMOTH, "check", "-i", "tap0", "--store", &sqlite(folder.path())]);
-    let ended = run(&mut shell, SHORT);
+    let ended = run(&mut shell, LIMIT);
     assert!(ended.stdout.contains(&format!("that from {PEER} to {HOST} goes through tap0, and stays")), "{ended:?}");
 }
 
