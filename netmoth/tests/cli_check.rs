@@ -113,3 +113,40 @@ fn a_configuration_that_is_not_valid_ends_with_two_and_asks_nothing() {
     assert_eq!((status, output.as_str()), (Some(2), ""), "{errors}");
     assert!(errors.contains("wrong.yml:2") && errors.contains("max_cores"), "{errors}");
 }
+
+#[test]
+fn json_says_what_the_table_says_and_strict_lets_warnings_count() {
+    let folder = tempfile::tempdir().unwrap();
+    // Without a spool there is a warning on every host, and without an interface a failure.
+    for more in [&["-i", "lo"][..], &[]] {
+        let (table_status, table) = check(Command::new(NETMOTH), folder.path(), more);
+        let (status, json) = check(Command::new(NETMOTH), folder.path(), &[more, &["--format", "json"]].concat());
+        let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((status, json.lines().count()), (table_status, 1), "{json}");
+        let checks = report["checks"].as_array().unwrap();
+        for one in checks {
+            let name = one["name"].as_str().unwrap();
+            let (line, _) = answer(&table, name);
+            assert_eq!(line[..4].trim().to_lowercase(), one["status"].as_str().unwrap(), "{line}");
+            assert_eq!(one["remedy"].is_null(), one["status"] == "ok", "{one}");
+        }
+        let count = |word: &str| checks.iter().filter(|one| one["status"] == word).count();
+        let summary = format!(
+            "{} checks: {} ok, {} to look at, {} failed",
+            checks.len(),
+            count("ok"),
+            count("warn"),
+            count("fail")
+        );
+        assert!(table.contains(&summary), "{table}{json}");
+        assert_eq!(
+            [&report["ok"], &report["warn"], &report["fail"]].map(|n| n.as_u64().unwrap() as usize),
+            ["ok", "warn", "fail"].map(count)
+        );
+        let worst = if count("fail") > 0 { 1 } else { 0 };
+        assert_eq!(status, Some(worst), "{json}");
+        let strict = if worst == 0 && count("warn") > 0 { 3 } else { worst };
+        let (status, output) = check(Command::new(NETMOTH), folder.path(), &[more, &["--strict"]].concat());
+        assert_eq!(status, Some(strict), "{output}");
+    }
+}

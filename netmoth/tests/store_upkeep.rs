@@ -461,7 +461,12 @@ fn check_says_what_the_database_holds() {
     Writer::start(WriterConfig::new(server.url(), "edge")).unwrap().finish(DRAIN);
     server.psql("CREATE TABLE flows_20010101 PARTITION OF flows FOR VALUES FROM ('2001-01-01 00:00+00') TO ('2001-01-02 00:00+00')");
     let said = check();
-    assert!(said.contains("5 partitions of a day (2001-01-01 to ") && said.contains(" MB; rows are kept"), "{said}");
+    assert!(
+        said.contains(": PostgreSQL 1")
+            && said.contains("5 partitions of a day (2001-01-01 to ")
+            && said.contains(" MB; rows are kept"),
+        "{said}"
+    );
     server.psql("ALTER TABLE flows DROP COLUMN history");
     let said = check();
     assert!(said.contains("flows has no column history") && said.contains("-> Undo what was altered"), "{said}");

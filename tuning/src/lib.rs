@@ -4,6 +4,7 @@
 //! driver has no answer for is `None`, not an error.
 
 pub mod apply;
+pub mod clock;
 pub mod cpus;
 pub mod device;
 pub mod driver;

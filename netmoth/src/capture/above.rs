@@ -28,6 +28,17 @@ pub(super) fn uses(index: u32, links: &[LinkMessage]) -> Result<Vec<String>, Cap
     Ok(found)
 }
 
+/// The interface, its master, and what stands upon either: the indices that the host's traffic through it may name.
+pub(crate) fn stack(index: u32) -> Result<Vec<u32>, CaptureError> {
+    let links = super::interface::links()?;
+    let own = links.iter().find(|link| link.header.index == index);
+    let mut found = vec![index];
+    found.extend(own.and_then(master));
+    let upper: Vec<u32> = found.iter().flat_map(|index| upon(*index, &links, DEPTH)).map(|(index, _)| index).collect();
+    found.extend(upper);
+    Ok(found)
+}
+
 fn master(link: &LinkMessage) -> Option<u32> {
     attribute(link, |a| if let LinkAttribute::Controller(index) = a { Some(*index) } else { None })
 }

@@ -107,7 +107,7 @@ pub(super) fn link_layer(index: u32) -> Result<Option<LinkLayerType>, CaptureErr
     Ok(link.map(|link| link.header.link_layer_type))
 }
 
-pub(super) fn addresses(index: u32) -> Result<Vec<IpAddr>, CaptureError> {
+pub(crate) fn addresses(index: u32) -> Result<Vec<IpAddr>, CaptureError> {
     let answers =
         netlink::dump(RouteNetlinkMessage::GetAddress(AddressMessage::default())).map_err(CaptureError::netlink)?;
     let mut found = Vec::new();

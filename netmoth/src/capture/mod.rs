@@ -9,7 +9,7 @@
 //! configuration leaves it to us. What they share: [`interface`], what the kernel says of the device;
 //! `link`, what becomes of it while we look; `promiscuous`; [`CaptureCounts`], what the kernel has counted.
 
-mod above;
+pub(crate) mod above;
 pub mod afpacket;
 pub mod choose;
 mod config;
@@ -21,7 +21,7 @@ pub mod interface;
 mod link;
 mod live;
 pub mod mirror;
-mod netlink;
+pub(crate) mod netlink;
 pub mod pcap;
 mod poll;
 mod promiscuous;

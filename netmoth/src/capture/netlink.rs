@@ -11,7 +11,7 @@ use netlink_sys::{Socket, SocketAddr};
 const BUFFER: usize = 64 * 1024;
 
 /// Sends a dump request and gathers the answers.
-pub(super) fn dump(request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+pub(crate) fn dump(request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
     let socket = send(request, NLM_F_DUMP)?;
     let mut answers = Vec::new();
     loop {
@@ -20,6 +20,21 @@ pub(super) fn dump(request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkM
             match payload {
                 NetlinkPayload::InnerMessage(message) => answers.push(message),
                 NetlinkPayload::Done(_) => return Ok(answers),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Sends a question that has one answer.
+pub(crate) fn ask(request: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+    let socket = send(request, 0)?;
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        for payload in messages(&datagram) {
+            match payload {
+                NetlinkPayload::InnerMessage(message) => return Ok(message),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
                 _ => {}
             }
@@ -79,10 +94,11 @@ pub(super) fn receive(socket: &Socket) -> io::Result<Vec<RouteNetlinkMessage>> {
 fn messages(datagram: &[u8]) -> Vec<NetlinkPayload<RouteNetlinkMessage>> {
     let mut found = Vec::new();
     let mut rest = datagram;
-    while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
+    // One that is not understood is passed over: the end of the list may stand behind it.
+    while let Some(Ok(length)) = rest.get(..4).map(<[u8; 4]>::try_from) {
+        found.extend(NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).ok().map(|message| message.payload));
         // Messages are aligned to four bytes (NLMSG_ALIGN).
-        let length = (message.header.length as usize).next_multiple_of(4);
-        found.push(message.payload);
+        let length = (u32::from_ne_bytes(length) as usize).next_multiple_of(4);
         if length == 0 || length >= rest.len() {
             break;
         }

@@ -1,6 +1,11 @@
 //! What the judgement is founded on, asked of the kernel once.
 
+mod route;
+mod traffic_control;
+mod users;
+
 use tuning::TuningError;
+use tuning::clock::{self, Clock};
 use tuning::cpus::{self, Cpus};
 use tuning::driver::{self, Driver};
 use tuning::features::{self, Features};
@@ -12,6 +17,14 @@ use tuning::xdp::{self, XdpFeatures};
 
 use crate::capture::Interface;
 use crate::capture::program::{AttachedProgram, attached_program};
+use crate::sink::StoreUrl;
+use users::Stack;
+
+pub use traffic_control::{TcProgram, Way};
+pub use users::{Session, StoreWay};
+
+/// Where the kernel describes its own types (CONFIG_DEBUG_INFO_BTF).
+const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The host.
 #[derive(Clone, Debug)]
@@ -22,6 +35,14 @@ pub struct Facts {
     pub cpus: Cpus,
     /// Nanoseconds since the Unix epoch.
     pub wall_ns: i64,
+    /// What it counts with, and who keeps it right.
+    pub clock: Clock,
+    /// Whether the kernel describes its types.
+    pub btf: bool,
+    /// The SSH session that this runs in.
+    pub session: Option<Session>,
+    /// How the store is reached.
+    pub store_way: StoreWay,
     /// The interface, or the sentence why it can't be asked.
     pub interface: Result<InterfaceFacts, String>,
 }
@@ -47,21 +68,30 @@ pub struct InterfaceFacts {
     pub near_cpus: Vec<u32>,
     /// The XDP program on it.
     pub attached: Option<AttachedProgram>,
+    /// What stands at traffic control, or the sentence why that can't be told.
+    pub traffic_control: Result<Vec<TcProgram>, String>,
     /// Sentences about what could not be asked.
     pub unread: Vec<String>,
 }
 
 impl Facts {
-    /// Asks the kernel about this process and an interface.
+    /// Asks the kernel about this process, an interface, and who needs it: a session, the way to the store.
     ///
     /// # Errors
     /// Where procfs can't be read.
-    pub fn gather(interface: &str) -> Result<Self, TuningError> {
+    pub fn gather(interface: &str, store: &StoreUrl) -> Result<Self, TuningError> {
+        let stack = Interface::find(interface).map_or_else(|_| Stack::default(), |found| Stack::of(found.index));
+        let session = users::session(interface, &stack);
+        let store_way = users::store(store, &stack);
         let interface = InterfaceFacts::gather(interface);
         Ok(Self {
             limits: limits::read()?,
             cpus: cpus::read()?,
             wall_ns: crate::time::Instant::now().wall_ns,
+            clock: clock::read(),
+            btf: std::path::Path::new(BTF).exists(),
+            session,
+            store_way,
             interface,
         })
     }
@@ -78,8 +108,9 @@ impl InterfaceFacts {
         let features = heard(features::read(name), &mut unread).flatten();
         let xdp = heard(xdp::read(name), &mut unread).flatten();
         let attached = heard(attached_program(name), &mut unread).flatten();
+        let traffic_control = traffic_control::read(name, interface.index);
         let near_cpus = link.numa_node.map(cpus::of_node).unwrap_or_default();
-        Ok(Self { interface, link, driver, queues, rss, features, xdp, near_cpus, attached, unread })
+        Ok(Self { interface, link, driver, queues, rss, features, xdp, near_cpus, attached, traffic_control, unread })
     }
 
     /// The driver's name, as far as it is known.

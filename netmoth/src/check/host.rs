@@ -1,4 +1,4 @@
-//! The host apart from the interface: kernel, rights, CPUs, clock.
+//! The host apart from the interface: kernel, rights, CPUs.
 
 use tuning::limits::KernelVersion;
 
@@ -13,11 +13,8 @@ const BUSY_POLL: KernelVersion = KernelVersion(5, 11);
 /// CAP_BPF apart from CAP_SYS_ADMIN.
 pub(super) const CAP_BPF: KernelVersion = KernelVersion(5, 8);
 
-/// 2024-01-01: nothing of this is older.
-const EARLIEST_NS: i64 = 1_704_067_200_000_000_000;
-
 pub(super) fn judge(wanted: &Wanted, facts: &Facts) -> Vec<Check> {
-    vec![kernel(wanted, facts), privileges(wanted, facts), cpus(wanted, facts), clock(facts)]
+    vec![kernel(wanted, facts), btf(facts), privileges(wanted, facts), cpus(wanted, facts)]
 }
 
 fn kernel(wanted: &Wanted, facts: &Facts) -> Check {
@@ -42,6 +39,16 @@ fn kernel(wanted: &Wanted, facts: &Facts) -> Check {
         return Check::warn(name, found, "install Linux 5.9 or later; until then, ip link set dev IFACE xdp off");
     }
     Check::ok(name, format!("Linux {release}"))
+}
+
+/// The programs of Netmoth read frames and their own maps, and hold no relocation against the kernel's types (CO-RE).
+fn btf(facts: &Facts) -> Check {
+    let found = if facts.btf {
+        "the kernel describes its types, and Netmoth's programs don't need it"
+    } else {
+        "the kernel does not describe its types: Netmoth's programs don't need it, other tools (bpftrace) do"
+    };
+    Check::ok("BTF", found)
 }
 
 fn privileges(wanted: &Wanted, facts: &Facts) -> Check {
@@ -89,15 +96,4 @@ fn cpus(wanted: &Wanted, facts: &Facts) -> Check {
         }
     }
     Check::ok("CPUs", found)
-}
-
-fn clock(facts: &Facts) -> Check {
-    if facts.wall_ns < EARLIEST_NS {
-        return Check::warn(
-            "clock",
-            "the clock is before 2024, and records would carry its time",
-            "set it, best by NTP: timedatectl set-ntp true",
-        );
-    }
-    Check::ok("clock", crate::sink::Timestamp::from_ns(facts.wall_ns).as_str())
 }

@@ -2,7 +2,7 @@
 
 use tuning::limits::Capability;
 
-use super::{Check, Facts, InterfaceFacts, Wanted};
+use super::{Check, Facts, InterfaceFacts, Wanted, programs, strategy, users};
 use crate::capture::{AttachPreference, Interface, Mode, XdpMode, fitting_frame_size, frame_memory, plan};
 
 /// What XDP in a driver leaves of a page for a frame, about: headroom and the tail of a buffer go off.
@@ -13,9 +13,11 @@ pub(super) fn judge(wanted: &Wanted, facts: &Facts, interface: &InterfaceFacts) 
         state(interface),
         host_use(wanted, interface),
         xdp(wanted, interface),
-        other_program(interface),
+        programs::xdp(wanted, interface),
+        programs::traffic_control(wanted, interface),
         mtu(wanted, interface),
     ];
+    checks.extend(users::judge(wanted, facts, interface));
     checks.extend(memory(wanted, facts, interface));
     checks
 }
@@ -50,6 +52,16 @@ fn host_use(wanted: &Wanted, facts: &InterfaceFacts) -> Check {
             "set mode: mirror (or auto); or exclusive: true if nothing depends on it",
         ),
     }
+}
+
+/// Whether frames would be taken from the host, and not mirrored or copied.
+pub(super) fn takes(wanted: &Wanted, facts: &InterfaceFacts) -> bool {
+    !strategy::copies(wanted)
+        && match wanted.capture.mode {
+            Mode::Tap => true,
+            Mode::Mirror => false,
+            Mode::Auto => wanted.capture.exclusive || facts.interface.use_by_host().is_none(),
+        }
 }
 
 /// The mode that `run` would get, as far as the driver tells.
@@ -93,18 +105,6 @@ fn tried(wanted: &Wanted) -> &'static str {
         AttachPreference::Auto => "native, then generic mode",
         AttachPreference::Native => "native mode",
         AttachPreference::Generic => "generic mode",
-    }
-}
-
-fn other_program(facts: &InterfaceFacts) -> Check {
-    let name = &facts.interface.name;
-    match &facts.attached {
-        None => Check::ok("other programs", "no XDP program is attached"),
-        Some(other) => Check::fail(
-            "other programs",
-            format!("the XDP program {other} is attached to {name}"),
-            format!("stop the program that owns it (another netmoth, perhaps), or: ip link set dev {name} xdp off"),
-        ),
     }
 }
 

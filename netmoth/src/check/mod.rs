@@ -3,24 +3,32 @@
 //! What enters: what is [`Wanted`]. What leaves: one [`Check`] per question. [`facts`](Facts) asks the kernel, everything else is a
 //! pure judgement of what it said, so hosts that nobody has at hand can be tested. Nothing is changed anywhere.
 
+mod clock;
+mod disk;
 mod facts;
 mod host;
 mod interface;
 mod metrics;
 mod offload;
+mod programs;
+pub mod report;
 mod spool;
 mod spread;
 mod store;
 mod strategy;
+mod users;
+
+use serde::Serialize;
 
 use crate::capture::CaptureConfig;
 use crate::sink::{SpoolConfig, StoreUrl};
 
-pub use facts::{Facts, InterfaceFacts};
+pub use facts::{Facts, InterfaceFacts, Session, StoreWay, TcProgram, Way};
 pub use metrics::metrics;
 
 /// How an answer is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// As it should be.
     Ok,
@@ -47,7 +55,7 @@ impl Wanted {
 }
 
 /// One question and its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What was asked about, in a word or two.
     pub name: &'static str,
@@ -75,7 +83,7 @@ impl Check {
 
 /// Asks everything that `netmoth run` depends on; the store is to keep rows for `retention_days`, 0 for all of them.
 pub fn run(wanted: &Wanted, store: &StoreUrl, retention_days: u32, spool: Option<&SpoolConfig>) -> Vec<Check> {
-    let mut checks = match Facts::gather(&wanted.capture.interface) {
+    let mut checks = match Facts::gather(&wanted.capture.interface, store) {
         Ok(facts) => judge(wanted, &facts),
         Err(error) => {
             let (what, remedy) = facts::sentence(&error);
@@ -84,6 +92,7 @@ pub fn run(wanted: &Wanted, store: &StoreUrl, retention_days: u32, spool: Option
     };
     checks.extend(strategy::library(wanted));
     checks.push(store::reachable(store, retention_days));
+    checks.extend(disk::of_store(store));
     checks.push(spool::judge(spool));
     checks
 }
@@ -92,6 +101,7 @@ pub fn run(wanted: &Wanted, store: &StoreUrl, retention_days: u32, spool: Option
 pub fn judge(wanted: &Wanted, facts: &Facts) -> Vec<Check> {
     let (asked, wanted) = (wanted, &strategy::settled(wanted, facts));
     let mut checks = host::judge(wanted, facts);
+    checks.extend(clock::judge(facts));
     match &facts.interface {
         _ if wanted.capture.interface.is_empty() => checks.push(Check::fail(
             "interface",
@@ -106,6 +116,8 @@ pub fn judge(wanted: &Wanted, facts: &Facts) -> Vec<Check> {
             checks.push(interface::state(interface));
             checks.extend(strategy::auto(asked, facts, interface));
             checks.extend(strategy::judge(wanted, facts, interface));
+            checks.push(programs::traffic_control(wanted, interface));
+            checks.extend(users::judge(wanted, facts, interface));
         }
         Ok(interface) => {
             checks.extend(strategy::auto(asked, facts, interface));

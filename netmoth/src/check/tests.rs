@@ -1,3 +1,4 @@
+use tuning::clock::Clock;
 use tuning::cpus::Cpus;
 use tuning::driver::Driver;
 use tuning::limits::{HugePages, KernelVersion, Limits};
@@ -9,6 +10,11 @@ use tuning::xdp::XdpFeatures;
 use super::*;
 use crate::capture::program::AttachedProgram;
 use crate::capture::{AttachPreference, Interface, Mode, Strategy, XdpMode};
+
+mod clock;
+mod host;
+mod traffic_control;
+mod users;
 
 const NS_2026: i64 = 1_770_000_000_000_000_000;
 /// CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF.
@@ -55,6 +61,10 @@ fn good() -> Facts {
         },
         cpus: Cpus { allowed: vec![0, 1] },
         wall_ns: NS_2026,
+        clock: Clock { source: Some("tsc".into()), synchronised: Some(true) },
+        btf: true,
+        session: None,
+        store_way: StoreWay::Local,
         interface: Ok(InterfaceFacts {
             interface,
             link,
@@ -74,6 +84,7 @@ fn good() -> Facts {
             xdp: Some(XdpFeatures { native: true, redirect: true, zero_copy: true, multi_buffer: false }),
             near_cpus: vec![0, 1],
             attached: None,
+            traffic_control: Ok(Vec::new()),
             unread: Vec::new(),
         }),
     }
@@ -132,48 +143,11 @@ fn a_good_host_passes_every_check() {
     {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
+    let more = ["BTF", "clock source", "traffic control", "SSH session", "way to the store"];
+    assert!(more.iter().all(|name| names.contains(name)), "{names:?}");
     assert!(
         ["locked memory", "queues", "symmetry", "segment offload", "VLAN offload"].iter().all(|n| names.contains(n))
     );
-}
-
-#[test]
-fn an_old_kernel_is_refused_or_warned_about() {
-    let kernel = |major, minor| move |facts: &mut Facts| facts.limits.kernel = KernelVersion(major, minor);
-    // CAP_BPF is CAP_SYS_ADMIN on the older ones.
-    let older = |major, minor| {
-        move |facts: &mut Facts| {
-            facts.limits.kernel = KernelVersion(major, minor);
-            facts.limits.capabilities |= 1 << 21;
-        }
-    };
-    complains(plain, older(4, 19), "kernel", Status::Fail, &["too old", "5.4"]);
-    complains(plain, older(5, 7), "kernel", Status::Warn, &["5.9"]);
-    complains(|c| c.busy_poll_us = 20, kernel(5, 10), "kernel", Status::Fail, &["busy_poll: 0"]);
-    assert_eq!(complaints(|c| c.busy_poll_us = 20, kernel(5, 11)), []);
-}
-
-#[test]
-fn missing_capabilities_are_named_one_by_one() {
-    let rights = |capabilities| move |facts: &mut Facts| facts.limits.capabilities = capabilities;
-    complains(plain, rights(0), "privileges", Status::Fail, &["CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW", "root"]);
-    complains(plain, rights(RIGHTS & !(1 << 13)), "privileges", Status::Fail, &["lacks CAP_NET_RAW"]);
-    assert_eq!(complaints(plain, rights(1 << 12 | 1 << 13 | 1 << 21)), [], "CAP_SYS_ADMIN includes CAP_BPF");
-}
-
-#[test]
-fn a_memory_limit_counts_unless_the_capability_lifts_it() {
-    let limit = |facts: &mut Facts| facts.limits.memlock = Some(65_536);
-    complains(plain, limit, "locked memory", Status::Fail, &["65536", "LimitMEMLOCK"]);
-    let lifted = |facts: &mut Facts| {
-        facts.limits.memlock = Some(65_536);
-        facts.limits.capabilities |= 1 << 14;
-    };
-    assert_eq!(complaints(plain, lifted), []);
-    // Two queues, a socket each: (2 + 1) rings of 64 frames of 2048 bytes, twice.
-    let exact = |bytes| move |facts: &mut Facts| facts.limits.memlock = Some(bytes);
-    assert_eq!(complaints(|c| c.ring_size = 64, exact(2 * 3 * 64 * 2_048)), []);
-    complains(|c| c.ring_size = 64, exact(2 * 3 * 64 * 2_048 - 1), "locked memory", Status::Fail, &[]);
 }
 
 #[test]
@@ -215,8 +189,10 @@ fn a_driver_without_native_mode_is_judged_by_what_was_asked_for() {
 #[test]
 fn a_program_of_somebody_else_is_named() {
     let attached = AttachedProgram { id: 42, name: Some("xdp_filter".into()), mode: XdpMode::Native };
-    let change = |facts: &mut Facts| card(facts).attached = Some(attached);
+    let change = |facts: &mut Facts| card(facts).attached = Some(attached.clone());
     complains(plain, change, "other programs", Status::Fail, &["`xdp_filter` (id 42", "ip link set dev eth1 xdp off"]);
+    let mirror = |capture: &mut CaptureConfig| capture.mode = Mode::Mirror;
+    complains(mirror, change, "other programs", Status::Warn, &["`xdp_filter` (id 42", "no frame that it drops"]);
 }
 
 #[test]
@@ -256,19 +232,6 @@ fn an_asymmetric_hash_matters_with_several_queues_alone() {
 }
 
 #[test]
-fn fewer_cpus_than_workers_and_cpus_far_from_the_card_are_told() {
-    let one = |facts: &mut Facts| facts.cpus.allowed = vec![0];
-    complains(plain, one, "CPUs", Status::Warn, &["1 worker instead of the 2", "max_cores: 1"]);
-    let far = |facts: &mut Facts| card(facts).near_cpus = vec![8, 9];
-    complains(plain, far, "CPUs", Status::Warn, &["0, 1", "taskset -c 8,9"]);
-}
-
-#[test]
-fn a_clock_before_its_time_is_told() {
-    complains(plain, |facts| facts.wall_ns = 0, "clock", Status::Warn, &["NTP"]);
-}
-
-#[test]
 fn what_a_driver_did_not_answer_is_told() {
     let unread =
         |facts: &mut Facts| card(facts).unread.push("eth1 does not tell its RSS sizes: no; ethtool shows".into());
@@ -277,7 +240,7 @@ fn what_a_driver_did_not_answer_is_told() {
 
 #[test]
 fn this_host_is_asked_without_a_failure_of_the_asking() {
-    let facts = Facts::gather("lo").unwrap();
+    let facts = Facts::gather("lo", &"sqlite:x.db".parse().unwrap()).unwrap();
     assert!(facts.interface.as_ref().unwrap().unread.is_empty(), "{facts:?}");
     assert!(judge(&wanted(), &facts).len() >= 10);
 }

@@ -1,13 +1,13 @@
 //! `netmoth check`: one line a question, the remedy below.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{Failure, configuration, run, store};
-use crate::check::{self, Check, Status, Wanted};
+use crate::check::{self, Check, Status, Wanted, report};
 use crate::sink::RowPrinter;
 
 /// Tell whether a configuration is valid and this host can do what it asks for, and what to do where not
@@ -16,8 +16,11 @@ use crate::sink::RowPrinter;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     sudo netmoth check -i eth1                            can this host capture on eth1?\n  \
-    sudo netmoth check -c /etc/netmoth/config_ebpf.yml    as the service would start\n\n\
-    Exit status: 0 where `netmoth run` can start, 1 where it can't, 2 where the configuration is not valid.")]
+    sudo netmoth check -c /etc/netmoth/config_ebpf.yml    as the service would start\n  \
+    sudo netmoth check -i eth1 --strict                   warnings count for the exit status, too\n  \
+    netmoth check -i eth1 --format json | jq '.checks[] | select(.status != \"ok\")'\n\n\
+    Exit status: 0 where `netmoth run` can start, with warnings or without; 1 where it can't; 2 where the usage or the \
+    configuration is wrong, and nothing was asked; 3 with --strict, where there are warnings and no failures.")]
 pub(super) struct Arguments {
     /// Configuration file [default: /etc/netmoth/config_ebpf.yml where it exists]
     #[arg(short, long, value_name = "FILE")]
@@ -28,6 +31,20 @@ pub(super) struct Arguments {
     /// Store to ask, instead of the configuration's: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    format: Output,
+    /// End with status 3 where there are warnings and no failures
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A line for each answer, and its remedy below
+    Table,
+    /// One JSON object: checks (name, status, found, remedy), and how many are ok, warn and fail
+    Json,
 }
 
 pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -45,63 +62,39 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     checks.extend(config.metrics.map(check::metrics));
     let out = io::stdout().lock();
     let colour = RowPrinter::<io::StdoutLock<'_>>::colour_wanted(out.is_terminal());
-    match print(out, &checks, colour) {
+    let printed = match arguments.format {
+        Output::Table => report::table(out, &checks, colour),
+        Output::Json => report::json(out, &checks),
+    };
+    match printed {
         // Whoever read has seen enough; the exit status still tells.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }
-    Ok(ExitCode::from(u8::from(checks.iter().any(|check| check.status == Status::Fail))))
+    Ok(ExitCode::from(exit_status(&checks, arguments.strict)))
 }
 
-fn print(mut out: impl Write, checks: &[Check], colour: bool) -> io::Result<()> {
-    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
-    for check in checks {
-        let (word, start) = match check.status {
-            Status::Ok => ("ok  ", "\x1b[32m"),
-            Status::Warn => ("WARN", "\x1b[33m"),
-            Status::Fail => ("FAIL", "\x1b[31m"),
-        };
-        let (start, end) = if colour { (start, "\x1b[0m") } else { ("", "") };
-        writeln!(out, "{start}{word}{end}  {:<width$}  {}", check.name, check.found)?;
-        if let Some(remedy) = &check.remedy {
-            writeln!(out, "      {:width$}  -> {remedy}", "")?;
-        }
+/// 0 where `run` can start, 1 where it can't; with `strict`, 3 where there is something to look at.
+fn exit_status(checks: &[Check], strict: bool) -> u8 {
+    match checks.iter().map(|check| check.status).max() {
+        Some(Status::Fail) => 1,
+        Some(Status::Warn) if strict => 3,
+        _ => 0,
     }
-    let count = |status| checks.iter().filter(|check| check.status == status).count();
-    writeln!(
-        out,
-        "\n{} checks: {} ok, {} to look at, {} failed",
-        checks.len(),
-        count(Status::Ok),
-        count(Status::Warn),
-        count(Status::Fail)
-    )?;
-    out.flush()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn printed(colour: bool) -> String {
-        let checks = [
-            Check { name: "kernel", status: Status::Ok, found: "Linux 6.12".into(), remedy: None },
-            Check { name: "other programs", status: Status::Fail, found: "one".into(), remedy: Some("stop it".into()) },
-        ];
-        let mut out = Vec::new();
-        print(&mut out, &checks, colour).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
     #[test]
-    fn answers_are_aligned_and_a_remedy_follows_its_answer() {
-        let expected = "ok    kernel          Linux 6.12\nFAIL  other programs  one\n                      -> stop it\n\n\
-                        2 checks: 1 ok, 0 to look at, 1 failed\n";
-        assert_eq!(printed(false), expected);
-    }
-
-    #[test]
-    fn colour_is_added_on_request_alone() {
-        assert!(printed(true).contains("\x1b[31mFAIL\x1b[0m") && !printed(false).contains('\x1b'));
+    fn the_exit_status_is_that_of_the_worst_answer() {
+        let checks = |worst| {
+            let check = |status| Check { name: "x", status, found: String::new(), remedy: None };
+            [check(Status::Ok), check(worst), check(Status::Ok)]
+        };
+        let statuses = [Status::Ok, Status::Warn, Status::Fail].map(checks);
+        assert_eq!(statuses.each_ref().map(|checks| exit_status(checks, false)), [0, 0, 1]);
+        assert_eq!(statuses.each_ref().map(|checks| exit_status(checks, true)), [0, 3, 1]);
     }
 }

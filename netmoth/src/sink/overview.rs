@@ -18,6 +18,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub struct StoreOverview {
     /// Size of the database, or of the file.
     pub bytes: u64,
+    /// The server's version; `None` for SQLite.
+    pub version: Option<String>,
     /// How many days PostgreSQL has partitions for; `None` for SQLite.
     pub partitions: Option<usize>,
     /// The oldest and the newest of these days.
@@ -27,6 +29,9 @@ pub struct StoreOverview {
 impl fmt::Display for StoreOverview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = size(self.bytes);
+        if let Some(version) = &self.version {
+            write!(f, "PostgreSQL {version}, ")?;
+        }
         match (self.partitions, &self.days) {
             (Some(count), Some((oldest, newest))) => {
                 let partitions = if count == 1 { "partition" } else { "partitions" };
@@ -65,7 +70,10 @@ async fn of_postgres(options: &PgConnectOptions, at: &str) -> Result<StoreOvervi
     }
     postgres::verify(&mut connection, at, user).await?;
     let extent = postgres::extent(&mut connection).await.map_err(failed)?;
-    Ok(StoreOverview { bytes: extent.bytes, partitions: Some(extent.partitions), days: extent.days })
+    let version = connection.fetch_one("SHOW server_version").await.map_err(failed)?.get::<String, _>(0);
+    // Distributions put their own package's version behind it.
+    let version = version.split(' ').next().map(str::to_owned);
+    Ok(StoreOverview { bytes: extent.bytes, version, partitions: Some(extent.partitions), days: extent.days })
 }
 
 async fn of_sqlite(path: &Path) -> Result<StoreOverview, StoreError> {
@@ -83,7 +91,7 @@ async fn of_sqlite(path: &Path) -> Result<StoreOverview, StoreError> {
     }
     sqlite::verify(&mut connection, &name).await?;
     let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
-    Ok(StoreOverview { bytes, partitions: None, days: None })
+    Ok(StoreOverview { bytes, version: None, partitions: None, days: None })
 }
 
 /// A size as people say it, in powers of ten.
@@ -113,9 +121,12 @@ mod tests {
     #[test]
     fn an_overview_is_half_a_sentence() {
         let days = Some(("2026-11-27".to_owned(), "2026-12-01".to_owned()));
-        let overview = StoreOverview { bytes: 8_100_000, partitions: Some(5), days };
-        let words = "5 partitions of a day (2026-11-27 to 2026-12-01), the database has 8.1 MB";
+        let overview = StoreOverview { bytes: 8_100_000, version: Some("15.13".into()), partitions: Some(5), days };
+        let words = "PostgreSQL 15.13, 5 partitions of a day (2026-11-27 to 2026-12-01), the database has 8.1 MB";
         assert_eq!(overview.to_string(), words);
-        assert_eq!(StoreOverview { partitions: None, days: None, ..overview }.to_string(), "the file has 8.1 MB");
+        assert_eq!(
+            StoreOverview { version: None, partitions: None, days: None, ..overview }.to_string(),
+            "the file has 8.1 MB"
+        );
     }
 }
