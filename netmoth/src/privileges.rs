@@ -15,10 +15,10 @@
 use std::io;
 use std::thread;
 
+use aya::util::KernelVersion;
 use caps::errors::CapsError;
 use caps::{CapSet, Capability, CapsHashSet};
 use log::{debug, warn};
-use tuning::limits::{Capability as Needed, KernelVersion, Limits};
 
 use crate::capture::{Live, Strategy};
 
@@ -31,30 +31,41 @@ pub(crate) const FILES: &[Capability] =
     &[Capability::CAP_CHOWN, Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH, Capability::CAP_FOWNER];
 
 /// From here on there is CAP_BPF; before, CAP_SYS_ADMIN stands for it.
-const HAS_CAP_BPF: KernelVersion = KernelVersion(5, 8);
+const HAS_CAP_BPF: KernelVersion = KernelVersion::new(5, 8, 0);
 /// From here on XDP programs are attached by links, which take no right to close; before, by a message to rtnetlink.
-const HAS_XDP_LINKS: KernelVersion = KernelVersion(5, 9);
+const HAS_XDP_LINKS: KernelVersion = KernelVersion::new(5, 9, 0);
 /// From here on any process may read a map that it has open; before, kernel.unprivileged_bpf_disabled forbids that, too
 /// (Documentation/admin-guide/sysctl/kernel.rst).
-const MAPS_ARE_READABLE: KernelVersion = KernelVersion(5, 19);
+const MAPS_ARE_READABLE: KernelVersion = KernelVersion::new(5, 19, 0);
 
-/// The capabilities that `strategy: ebpf` needs and this process lacks, by name. The other strategies need CAP_NET_RAW alone
-/// and say so themselves; `auto` falls back to them.
-pub(crate) fn lacking(limits: &Limits, strategy: Strategy) -> Vec<&'static str> {
-    if strategy != Strategy::Ebpf {
-        return Vec::new();
+/// The capabilities that `strategy: ebpf` needs and this thread lacks. The other strategies need CAP_NET_RAW alone and say so
+/// themselves; `auto` falls back to them. Where the kernel does not say what there is, it has the word later.
+pub(crate) fn lacking(strategy: Strategy) -> Vec<String> {
+    match (caps::read(None, CapSet::Effective), kernel()) {
+        (Ok(held), Some(kernel)) if strategy == Strategy::Ebpf => {
+            missing(&held, kernel).iter().map(ToString::to_string).collect()
+        }
+        _ => Vec::new(),
     }
-    let load = if limits.kernel < HAS_CAP_BPF { Needed::SysAdmin } else { Needed::Bpf };
+}
+
+fn missing(held: &CapsHashSet, kernel: KernelVersion) -> Vec<Capability> {
+    let load = if kernel < HAS_CAP_BPF { Capability::CAP_SYS_ADMIN } else { Capability::CAP_BPF };
     // CAP_SYS_ADMIN includes what CAP_BPF allows.
-    let can_load = limits.has(load) || limits.has(Needed::SysAdmin);
-    let rest = [Needed::NetAdmin, Needed::NetRaw].into_iter().filter(|needed| !limits.has(*needed));
-    (!can_load).then_some(load).into_iter().chain(rest).map(Needed::name).collect()
+    let can_load = held.contains(&load) || held.contains(&Capability::CAP_SYS_ADMIN);
+    let rest = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW].into_iter().filter(|one| !held.contains(one));
+    (!can_load).then_some(load).into_iter().chain(rest).collect()
+}
+
+/// The kernel's version as uname(2) has it: the unit hides /proc/sys.
+fn kernel() -> Option<KernelVersion> {
+    KernelVersion::current().ok()
 }
 
 /// What the main thread needs until the end: to read the counters, and to leave the interface as it was.
 pub(crate) fn until_the_end(live: &Live) -> Vec<Capability> {
     // Of an unknown kernel the worst is assumed.
-    let kernel = tuning::limits::read().map_or(KernelVersion(0, 0), |limits| limits.kernel);
+    let kernel = kernel().unwrap_or(KernelVersion::new(0, 0, 0));
     kept_for(matches!(live, Live::Mirror(_)), matches!(live, Live::Tap(_)), kernel)
 }
 
@@ -141,31 +152,28 @@ fn names(set: &CapsHashSet) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tuning::limits::HugePages;
-
     use super::*;
+    use Capability::{CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN};
 
-    fn limits(capabilities: &[Needed], kernel: KernelVersion) -> Limits {
-        let capabilities = capabilities.iter().fold(0, |all, one| all | 1 << *one as u64);
-        Limits { memlock: None, capabilities, huge_pages: HugePages::default(), release: String::new(), kernel }
+    fn version(major: u8, minor: u8) -> KernelVersion {
+        KernelVersion::new(major, minor, 0)
     }
 
     #[test]
     fn what_is_missing_is_named_as_the_kernel_calls_it() {
-        let (old, new) = (KernelVersion(5, 4), KernelVersion(6, 1));
-        assert_eq!(lacking(&limits(&[], new), Strategy::Ebpf), ["CAP_BPF", "CAP_NET_ADMIN", "CAP_NET_RAW"]);
-        assert_eq!(lacking(&limits(&[], old), Strategy::Ebpf), ["CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_NET_RAW"]);
-        assert_eq!(lacking(&limits(&[Needed::SysAdmin, Needed::NetRaw], new), Strategy::Ebpf), ["CAP_NET_ADMIN"]);
-        let unit = [Needed::Bpf, Needed::NetAdmin, Needed::NetRaw];
-        assert!(lacking(&limits(&unit, new), Strategy::Ebpf).is_empty());
-        assert!(lacking(&limits(&[], new), Strategy::Auto).is_empty(), "it may fall back, and says why it can't");
+        let without = |held: &[Capability], kernel| missing(&held.iter().copied().collect(), kernel);
+        assert_eq!(without(&[], version(6, 1)), [CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW]);
+        assert_eq!(without(&[], version(5, 4)), [CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW]);
+        assert_eq!(without(&[CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW], version(6, 1)), []);
+        assert_eq!(without(&[CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW], version(5, 4)), [CAP_SYS_ADMIN]);
+        assert_eq!(without(&[CAP_SYS_ADMIN, CAP_NET_RAW], version(6, 1)), [CAP_NET_ADMIN]);
+        assert_eq!(CAP_BPF.to_string(), "CAP_BPF");
     }
 
     #[test]
     fn the_main_thread_keeps_what_the_kernel_makes_it_need() {
-        use Capability::{CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN};
         let (mirror, tap, copies) = ((true, false), (false, true), (false, false));
-        let kept = |(mirror, tap), major, minor| kept_for(mirror, tap, KernelVersion(major, minor));
+        let kept = |(mirror, tap), major, minor| kept_for(mirror, tap, version(major, minor));
         assert_eq!(kept(mirror, 6, 18), [CAP_NET_ADMIN]);
         assert_eq!(kept(mirror, 5, 10), [CAP_NET_ADMIN, CAP_BPF]);
         assert_eq!(kept(mirror, 5, 4), [CAP_NET_ADMIN, CAP_BPF, CAP_SYS_ADMIN]);

@@ -171,9 +171,7 @@ pub fn run(mut config: SensorConfig) -> Result<Summary, SensorError> {
 /// Asks what can be answered before anything is touched: whether the interface is there, and whether this process has the rights.
 fn may_capture(config: &CaptureConfig) -> Result<(), SensorError> {
     Interface::find(&config.interface)?;
-    // Where the limits can't be read, the kernel has the word.
-    let missing =
-        tuning::limits::read().map(|limits| privileges::lacking(&limits, config.strategy)).unwrap_or_default();
+    let missing = privileges::lacking(config.strategy);
     if missing.is_empty() { Ok(()) } else { Err(SensorError::Rights { missing: missing.join(", ") }) }
 }
 

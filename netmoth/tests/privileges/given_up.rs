@@ -155,7 +155,9 @@ fn a_sensor_of_the_unit_keeps_only_what_it_needs() {
     let folder = open_folder();
     let binary = copied_into(folder.path());
     let netmoth = |wire: &Wire| {
-        let mut netmoth = wire.at_tap("setpriv");
+        let mut netmoth = wire.at_tap("unshare");
+        // ProcSubset=pid: what the kernel is must be had without /proc/sys.
+        netmoth.args(["--mount", "sh", "-ec", "mount -t proc -o subset=pid proc /proc; exec \"$@\"", "sh", "setpriv"]);
         as_nobody(&mut netmoth, &of_the_unit());
         netmoth.arg(&binary);
         netmoth
