@@ -3,6 +3,7 @@
 
 mod given_up;
 mod nothing_was_made;
+mod system_calls;
 
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 #[path = "../support/mod.rs"]
