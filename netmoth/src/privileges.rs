@@ -35,7 +35,7 @@ const HAS_CAP_BPF: KernelVersion = KernelVersion::new(5, 8, 0);
 /// From here on XDP programs are attached by links, which take no right to close; before, by a message to rtnetlink.
 const HAS_XDP_LINKS: KernelVersion = KernelVersion::new(5, 9, 0);
 /// From here on any process may read a map that it has open; before, kernel.unprivileged_bpf_disabled forbids that, too
-/// (Documentation/admin-guide/sysctl/kernel.rst).
+/// (kernel/bpf/syscall.c).
 const MAPS_ARE_READABLE: KernelVersion = KernelVersion::new(5, 19, 0);
 
 /// The capabilities that `strategy: ebpf` needs and this thread lacks. The other strategies need CAP_NET_RAW alone and say so
@@ -66,20 +66,20 @@ fn kernel() -> Option<KernelVersion> {
 pub(crate) fn until_the_end(live: &Live) -> Vec<Capability> {
     // Of an unknown kernel the worst is assumed.
     let kernel = kernel().unwrap_or(KernelVersion::new(0, 0, 0));
-    kept_for(matches!(live, Live::Mirror(_)), matches!(live, Live::Tap(_)), kernel)
+    // Root has both, and CAP_BPF is the smaller one.
+    let has_bpf = caps::has_cap(None, CapSet::Permitted, Capability::CAP_BPF).unwrap_or(false);
+    let reads = if has_bpf { Capability::CAP_BPF } else { Capability::CAP_SYS_ADMIN };
+    kept_for(matches!(live, Live::Mirror(_)), matches!(live, Live::Tap(_)), kernel, reads)
 }
 
-fn kept_for(mirror: bool, tap: bool, kernel: KernelVersion) -> Vec<Capability> {
+fn kept_for(mirror: bool, tap: bool, kernel: KernelVersion, reads: Capability) -> Vec<Capability> {
     let mut kept = Vec::new();
     // The private pair is removed at the end, and filters of clsact.
     if mirror || (tap && kernel < HAS_XDP_LINKS) {
         kept.push(Capability::CAP_NET_ADMIN);
     }
     if (mirror || tap) && kernel < MAPS_ARE_READABLE {
-        kept.push(Capability::CAP_BPF);
-    }
-    if (mirror || tap) && kernel < HAS_CAP_BPF {
-        kept.push(Capability::CAP_SYS_ADMIN);
+        kept.push(reads);
     }
     kept
 }
@@ -173,14 +173,14 @@ mod tests {
     #[test]
     fn the_main_thread_keeps_what_the_kernel_makes_it_need() {
         let (mirror, tap, copies) = ((true, false), (false, true), (false, false));
-        let kept = |(mirror, tap), major, minor| kept_for(mirror, tap, version(major, minor));
-        assert_eq!(kept(mirror, 6, 18), [CAP_NET_ADMIN]);
-        assert_eq!(kept(mirror, 5, 10), [CAP_NET_ADMIN, CAP_BPF]);
-        assert_eq!(kept(mirror, 5, 4), [CAP_NET_ADMIN, CAP_BPF, CAP_SYS_ADMIN]);
-        assert_eq!(kept(tap, 6, 1), []);
-        assert_eq!(kept(tap, 5, 10), [CAP_BPF]);
-        assert_eq!(kept(tap, 5, 8), [CAP_NET_ADMIN, CAP_BPF]);
-        assert_eq!(kept(copies, 5, 4), []);
+        let kept = |(mirror, tap), major, minor, reads| kept_for(mirror, tap, version(major, minor), reads);
+        assert_eq!(kept(mirror, 6, 18, CAP_BPF), [CAP_NET_ADMIN]);
+        assert_eq!(kept(mirror, 5, 10, CAP_BPF), [CAP_NET_ADMIN, CAP_BPF]);
+        assert_eq!(kept(mirror, 5, 4, CAP_SYS_ADMIN), [CAP_NET_ADMIN, CAP_SYS_ADMIN]);
+        assert_eq!(kept(tap, 6, 1, CAP_BPF), []);
+        assert_eq!(kept(tap, 5, 10, CAP_BPF), [CAP_BPF]);
+        assert_eq!(kept(tap, 5, 8, CAP_SYS_ADMIN), [CAP_NET_ADMIN, CAP_SYS_ADMIN]);
+        assert_eq!(kept(copies, 5, 4, CAP_SYS_ADMIN), []);
     }
 
     #[test]
