@@ -54,9 +54,11 @@ install: build ## Installs binary, configuration (an existing one stays) and sys
 	test -e $(DESTDIR)$(CONFIG)/config_ebpf.yml || install -D -m 640 config_ebpf.yml $(DESTDIR)$(CONFIG)/config_ebpf.yml
 	install -D -m 644 scripts/netmoth.service $(DESTDIR)$(UNITS)/netmoth.service
 	install -D -m 644 scripts/netmoth-tune@.service $(DESTDIR)$(UNITS)/netmoth-tune@.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/netmoth scripts/netmoth-*.conf
 	@echo "Now: edit $(CONFIG)/config_ebpf.yml, run 'netmoth check -c $(CONFIG)/config_ebpf.yml',"
 	@echo "then 'systemctl daemon-reload' and 'systemctl enable --now netmoth'."
 
 .PHONY: uninstall
 uninstall: ## Removes binary and unit; configuration and stored flows stay. As root.
 	rm -f $(DESTDIR)$(PREFIX)/bin/netmoth $(DESTDIR)$(UNITS)/netmoth.service $(DESTDIR)$(UNITS)/netmoth-tune@.service
+	rm -rf $(DESTDIR)$(PREFIX)/share/netmoth

@@ -27,6 +27,7 @@ prlimit util-linux
 setpriv util-linux
 sysctl procps
 sqlite3 sqlite3
+strace strace
 systemd-analyze systemd
 tcpdump tcpdump
 LIST

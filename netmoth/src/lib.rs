@@ -31,6 +31,7 @@ pub mod filter;
 pub mod libpcap;
 pub mod logging;
 pub mod metrics;
+mod privileges;
 mod progress;
 pub mod prometheus;
 pub mod service;

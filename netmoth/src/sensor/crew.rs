@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use log::{debug, warn};
+use log::{Level, debug, log, warn};
 
 use super::{SensorConfig, SensorError};
 use crate::capture::Source;
@@ -102,7 +102,14 @@ fn pin(index: usize, core: Option<core_affinity::CoreId>) {
     match core {
         Some(core) if core_affinity::set_for_current(core) => debug!("worker {index} runs on CPU {}", core.id),
         Some(core) => {
-            warn!("worker {index} could not be pinned to CPU {}: it runs where the scheduler puts it", core.id)
+            // What keeps one from it keeps all: once is enough.
+            let level = if index == 0 { Level::Warn } else { Level::Debug };
+            log!(
+                level,
+                "worker {index} could not be pinned to CPU {}: it runs where the scheduler puts it. In the systemd unit \
+                 netmoth-pinned.conf allows it",
+                core.id
+            );
         }
         None => warn!("the allowed CPUs are unknown: worker {index} runs where the scheduler puts it"),
     }

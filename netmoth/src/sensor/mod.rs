@@ -1,7 +1,10 @@
 //! `netmoth run`: builds the pipeline, watches over it, and takes it down in the order that loses nothing.
 //!
-//! Up: store, rings, workers, then the XDP program. Down: the program first, so that no frame comes any more; then the
-//! workers empty their rings and end their connections; then the writer stores what they sent; then the sums.
+//! Up: rings, store, workers, then the XDP program. The rings come first because they leave no trace where they can't be had,
+//! as a store would: a database, a spool. Down: the program first, so that no frame comes any more; then the workers empty
+//! their rings and end their connections; then the writer stores what they sent; then the sums.
+//!
+//! Rights go as soon as they have been used: see [`crate::privileges`].
 
 mod crew;
 mod mirror;
@@ -17,8 +20,9 @@ use log::{debug, error, info, warn};
 use netmoth_shared::fate::Fate;
 use netmoth_shared::mirror::Count;
 
-use crate::capture::{CaptureConfig, CaptureCounts, CaptureError, LinkEvent, Live};
+use crate::capture::{CaptureConfig, CaptureCounts, CaptureError, Interface, LinkEvent, Live};
 use crate::flow::{FlowConfig, FlowError};
+use crate::privileges::{self, FILES, NONE};
 use crate::prometheus::{Captured, Endpoint, EndpointError, Page, Snapshot};
 use crate::service::Service;
 use crate::sink::{StoreError, Upkeep, UpkeepConfig, Writer, WriterConfig};
@@ -63,6 +67,15 @@ pub enum SensorError {
     /// Interface, rings or program.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// Capabilities.
+    #[error(
+        "this process lacks {missing}, which strategy: ebpf needs. Run as root, or give it these capabilities, as \
+         scripts/netmoth.service does; strategy: afpacket needs CAP_NET_RAW alone"
+    )]
+    Rights {
+        /// Their names.
+        missing: String,
+    },
     /// The table's memory.
     #[error(transparent)]
     Flow(#[from] FlowError),
@@ -111,18 +124,26 @@ pub enum SensorError {
 /// Whatever keeps it from starting, an interface that was removed, or a second signal; what was captured until then
 /// is stored first wherever that is still possible.
 pub fn run(mut config: SensorConfig) -> Result<Summary, SensorError> {
-    let signals = signals::watch().map_err(|source| SensorError::Thread { what: "signals", source })?;
+    privileges::no_new_privileges();
+    let thread = |what| move |source| SensorError::Thread { what, source };
+    let signals = privileges::with_only(NONE, signals::watch).flatten().map_err(thread("signals"))?;
     // The address first: where it can't be had, nothing was begun.
     let endpoint = config.metrics.map(Endpoint::bind).transpose()?;
-    let writer = Writer::start(config.writer.clone())?;
-    let upkeep = Upkeep::start(config.upkeep.clone())?;
+    may_capture(&config.capture)?;
     let (mut capture, sources) = Live::open(&config.capture)?;
+    let (writer, upkeep) = privileges::with_only(FILES, || -> Result<_, StoreError> {
+        Ok((Writer::start(config.writer.clone())?, Upkeep::start(config.upkeep.clone())?))
+    })
+    .map_err(thread("the store"))??;
     // Fewer workers than planned, as libpcap's one reader, share what all would have had.
     let planned = config.flow.max_flows.saturating_mul(config.capture.workers as u32);
     config.flow.max_flows = planned.div_ceil(sources.len().max(1) as u32);
-    let crew = Crew::start(sources, &config, &writer)?;
-    let links = capture.watch_link()?;
+    let (crew, links) = privileges::with_only(NONE, || -> Result<_, SensorError> {
+        Ok((Crew::start(sources, &config, &writer)?, capture.watch_link()?))
+    })
+    .map_err(thread("the workers"))??;
     capture.start()?;
+    privileges::keep_only(&privileges::until_the_end(&capture));
     let mut sensor = Sensor {
         capture,
         crew,
@@ -137,12 +158,21 @@ pub fn run(mut config: SensorConfig) -> Result<Summary, SensorError> {
         page: None,
     };
     if let Some(endpoint) = endpoint {
-        sensor.page = Some(endpoint.serve(sensor.snapshot()?)?);
+        let snapshot = sensor.snapshot()?;
+        let page = privileges::with_only(NONE, || endpoint.serve(snapshot)).map_err(thread("the metrics"))?;
+        sensor.page = Some(page?);
     }
     info!("capturing on {}", sensor.capture.describe());
     sensor.service.ready(&format!("capturing on {}", sensor.capture.describe()));
     let ended = sensor.watch();
     sensor.finish(ended)
+}
+
+/// Asks what can be answered before anything is touched: whether the interface is there, and whether this process has the rights.
+fn may_capture(config: &CaptureConfig) -> Result<(), SensorError> {
+    Interface::find(&config.interface)?;
+    let missing = privileges::lacking(config.strategy);
+    if missing.is_empty() { Ok(()) } else { Err(SensorError::Rights { missing: missing.join(", ") }) }
 }
 
 /// The running pipeline as the main thread sees it.
@@ -319,6 +349,7 @@ fn store_rest(writer: Writer, signals: &Receiver<i32>) -> Result<WriterSide, Sen
     let counters = writer.counters();
     let (done, finished) = crossbeam_channel::bounded(1);
     let thread = std::thread::Builder::new().name("finish".into()).spawn(move || {
+        privileges::keep_only(NONE);
         let _ = done.send(writer.finish(STORE_DEADLINE));
     });
     thread.map_err(|source| SensorError::Thread { what: "the last records", source })?;
