@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the programs that stand in a list (on standard input: program, Debian package) and are not here yet.
 # With --for-tests the list is that of the tests, with --for-benches that of the programs that benchmarks measure beside
-# Netmoth (what Debian hasn't is left out; services that come with them are switched off). Says what it installs; does nothing where all is there.
+# Netmoth (what the configured sources haven't is taken from Debian's backports; services that come with them are switched off). Says what it installs; does nothing where all is there.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
 
@@ -44,16 +44,27 @@ suricata suricata
 LIST
 }
 
-# Of packages on standard input, those that the configured sources have.
-to_be_had() {
-    local package
-    while read -r package; do
-        if apt-cache policy "$package" | grep -q 'Candidate: [^(]'; then
-            echo "$package"
-        else
-            echo "not in the configured sources of this machine: $package" >&2
-        fi
-    done
+# Whether the configured sources have a package.
+is_had() { apt-cache policy "$1" | grep -q 'Candidate: [^(]'; }
+
+# Installs packages from the backports of this Debian, by lists that are used this once: the machine's own sources stay what they are.
+from_backports() {
+    local name lists mirror=http://deb.debian.org/debian
+    name=$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME") || {
+        echo "not in the configured sources, and this is no Debian with backports: $*" >&2
+        return 0
+    }
+    lists=$(mktemp -d)
+    # apt reads them as a user of its own.
+    chmod 755 "$lists"
+    mkdir -p "$lists/lists/partial"
+    printf "deb $mirror %s main\n" "$name" "$name-backports" >"$lists/sources"
+    echo "installing from Debian's $name-backports: $*" >&2
+    local options=(-qq -o "Dir::Etc::SourceList=$lists/sources" -o Dir::Etc::SourceParts=/nonexistent -o "Dir::State::Lists=$lists/lists")
+    "${root[@]}" apt-get "${options[@]}" update
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install -y --no-install-recommends -t "$name-backports" "$@" >/dev/null
+    rm -rf "$lists"
+    switch_off "$@"
 }
 
 # Benchmarks start these programs themselves: none is to capture on its own.
@@ -81,7 +92,13 @@ elif [ "${1:-}" = --for-benches ]; then
     wanted=$(for_benches | missing)
     if [ -n "$wanted" ] && command -v apt-get >/dev/null; then
         "${root[@]}" apt-get update -qq
-        wanted=$(echo "$wanted" | to_be_had)
+        elsewhere=()
+        here=()
+        for package in $wanted; do
+            if is_had "$package"; then here+=("$package"); else elsewhere+=("$package"); fi
+        done
+        [ ${#elsewhere[@]} = 0 ] || from_backports "${elsewhere[@]}"
+        wanted=${here[*]-}
     fi
 else
     wanted=$(missing)

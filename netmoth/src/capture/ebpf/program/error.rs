@@ -44,8 +44,8 @@ pub enum ProgramError {
     Kernel { release: String, source: Cause },
 
     #[error(
-        "the kernel's verifier rejected the XDP program ({source}). Older kernels want CAP_PERFMON for it, too (the unit \
-         may be given it); strategy: afpacket does without. If that is not it, please report it with the kernel's release \
+        "the kernel's verifier rejected the XDP program ({source}). Older kernels want CAP_PERFMON for it, too \
+         (netmoth-perfmon.conf gives it to the unit); strategy: afpacket does without. If that is not it, please report it with the kernel's release \
          ({release}) and this end of its log:\n{log}"
     )]
     Verifier { release: String, source: Cause, log: String },
