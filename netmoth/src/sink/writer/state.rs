@@ -18,6 +18,9 @@ use crate::sink::{Batch, LostReason, StoreError, WriterCounters};
 /// How often the channel is drained while the store works or is away, and the deadline looked at while nothing comes.
 const DRAIN_EVERY: Duration = Duration::from_millis(5);
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// Records that are taken out of the channel at once: more than come in the time between, and so few that a store which waits for
+/// its next rows has enough of them in its socket's buffer meanwhile.
+const DRAINED_AT_ONCE: usize = 16_384;
 /// A store that takes longer for a batch is treated as away until it answers.
 const SLOW: Duration = Duration::from_secs(2);
 /// Between two attempts at a disk that refuses.
@@ -101,18 +104,23 @@ impl State {
         self.after_spool();
     }
 
-    /// Takes what the channel holds into the buffer, and sends the vectors back.
-    pub(super) fn drain(&mut self) {
-        loop {
+    /// Takes what the channel holds into the buffer, up to a limit, and sends the vectors back. Says whether anything may be left.
+    pub(super) fn drain(&mut self) -> bool {
+        let mut taken = 0;
+        while taken < DRAINED_AT_ONCE {
             match self.received.try_recv() {
-                Ok(batch) => self.accept(batch),
-                Err(TryRecvError::Empty) => return,
+                Ok(batch) => {
+                    taken += batch.records.len();
+                    self.accept(batch);
+                }
+                Err(TryRecvError::Empty) => return false,
                 Err(TryRecvError::Disconnected) => {
                     self.disconnected = true;
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 
     fn accept(&mut self, batch: Batch) {
@@ -303,7 +311,7 @@ impl State {
 
     /// The end: what the store did not take goes to the disk, and what that does not take is lost.
     pub(super) fn give_up(&mut self) {
-        self.drain();
+        while self.drain() {}
         self.disconnected = true;
         self.disk.try_now();
         while self.held_in_batches() + self.waiting.len() > 0 && self.keep_one() {}
