@@ -36,7 +36,7 @@ pub struct Measured {
     pub delays: Histogram,
 }
 
-/// What the loop is told.
+/// What the loop is told: nothing is measured yet, delays are, and what is left in the ring is the last.
 const RUN: u8 = 0;
 const RECORD: u8 = 1;
 const STOP: u8 = 2;
@@ -138,7 +138,8 @@ fn turn(source: &mut Source, engine: &mut Engine, phase: &AtomicU8, coalesce: Du
                 at: now,
             });
             engine.process(arrivals, &mut records);
-            if told == RECORD {
+            // What was under way at the end belongs to it: it has waited longest.
+            if told != RUN {
                 let booked = Instant::now().mono_ns;
                 frames.iter().filter_map(sent_at).for_each(|sent| delays.add(booked.saturating_sub(sent)));
             }

@@ -53,7 +53,8 @@ pub fn run(config: &SendConfig) -> Result<Report, BenchError> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|cause| BenchError::Signal(cause.into()))?;
     }
-    let Sent { frames, bytes, connections, took } = transmit(config, None, &stop, &mut Progress::of("frames sent"))?;
+    let Sent { frames, bytes, connections, took } =
+        transmit(config, None, &stop, &mut Progress::of("frames sent"), || {})?;
     let columns = [
         Column::text("interface"),
         Column::number("sent", "frames", 0),
@@ -89,7 +90,8 @@ pub(super) struct Sent {
 
 /// Sends until all is sent, time is up, or `stop` says so. With `stamp`, each frame holds the nanoseconds of CLOCK_MONOTONIC at
 /// that place, in the machine's byte order, read once for all frames of a system call, before they are made; between two
-/// calls it looks at the clock without a pause, and so keeps the rate to the microsecond.
+/// calls it looks at the clock without a pause, and so keeps the rate to the microsecond. `begun` is called
+/// once, after the first frame.
 ///
 /// # Errors
 /// As [`run`].
@@ -98,6 +100,7 @@ pub(super) fn transmit(
     stamp: Option<usize>,
     stop: &AtomicBool,
     progress: &mut Progress,
+    begun: impl FnOnce(),
 ) -> Result<Sent, BenchError> {
     let interface = suitable(config)?;
     let mut traffic = Traffic::new(&config.profile)?;
@@ -105,7 +108,7 @@ pub(super) fn transmit(
         pin(Some(core))?;
     }
     let mut ring = TransmitRing::open(&interface, config.queue, stamp)?;
-    let took = send(config, &mut traffic, &mut ring, stop, progress)?;
+    let took = send(config, &mut traffic, &mut ring, stop, progress, begun)?;
     Ok(Sent { frames: ring.completed(), bytes: ring.bytes(), connections: traffic.connections(), took })
 }
 
@@ -150,7 +153,9 @@ fn send(
     ring: &mut TransmitRing,
     stop: &AtomicBool,
     progress: &mut Progress,
+    first: impl FnOnce(),
 ) -> Result<Duration, BenchError> {
+    let mut first = Some(first);
     let (begun, all) = (Instant::now(), config.packets.unwrap_or(u64::MAX));
     let mut watch = Watch { completed: 0, last: begun };
     while ring.sent() < all && !stop.load(Ordering::Relaxed) {
@@ -162,6 +167,11 @@ fn send(
         let due = config.rate.map_or(all, |rate| all.min((elapsed.as_secs_f64() * rate as f64) as u64 + 1));
         let more = due.saturating_sub(ring.sent());
         ring.step(traffic, more);
+        if ring.sent() > 0
+            && let Some(first) = first.take()
+        {
+            first();
+        }
         watch.look(ring, now, &config.interface)?;
         progress.batch(ring.sent());
         if more == 0 && !ring.stamps() {

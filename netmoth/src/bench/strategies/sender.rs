@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
 use netmoth_traffic::Profile;
@@ -20,17 +21,30 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Begins to send in the calling thread's namespace: so many frames a second, or as many as go; with the time in each
+    /// Begins to send in the calling thread's namespace, and returns after the first frame: so many frames a second, or as many as go; with the time in each
     /// where it is `stamped`.
     pub(super) fn start(profile: Profile, rate: Option<u64>, cpu: usize, stamped: bool) -> Result<Self, BenchError> {
         let config =
             SendConfig { interface: OUT.into(), queue: 0, profile, rate, packets: None, time: None, core: Some(cpu) };
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let work = move || transmit(&config, stamped.then_some(STAMP), &told, &mut Progress::silent());
+        let (say, begun) = channel();
+        let work = move || {
+            let stamp = stamped.then_some(STAMP);
+            // Whoever waits for it waits until it comes.
+            let first = move || {
+                let _ = say.send(());
+            };
+            transmit(&config, stamp, &told, &mut Progress::silent(), first)
+        };
         let thread = std::thread::Builder::new().name("sender".into()).spawn(work);
         let thread = thread.map_err(|cause| BenchError::Network { step: "sent on", cause: cause.into() })?;
-        Ok(Self { stop, thread: Some(thread) })
+        let mut sender = Self { stop, thread: Some(thread) };
+        if begun.recv().is_ok() {
+            return Ok(sender);
+        }
+        // It has ended before its first frame: its error says why.
+        sender.end().and_then(|_| Err(BenchError::Worthless("the sender ended before it had begun".into())))
     }
 
     /// Stops it, and says what was sent.

@@ -41,7 +41,8 @@ impl Way {
             Self::EbpfTap => (Strategy::Ebpf, Mode::Tap),
             Self::EbpfMirror => (Strategy::Ebpf, Mode::Mirror),
         };
-        CaptureConfig { strategy, mode, ..CaptureConfig::new(interface) }
+        // A veth has no zero-copy: to ask for it brings a warning each time.
+        CaptureConfig { strategy, mode, zero_copy: false, ..CaptureConfig::new(interface) }
     }
 }
 
