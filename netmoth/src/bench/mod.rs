@@ -1,6 +1,6 @@
 //! Measurements: what `netmoth bench` does, and the report that the cargo benches share with it.
 //!
-//! All of them are fed by [`netmoth_traffic`]: [`pipeline`] and [`connections`] in memory, [`file`] into a capture file,
+//! All of them are fed by [`netmoth_traffic`]: [`pipeline`] and [`connections`] in memory, [`file`](mod@file) into a capture file,
 //! [`send`] onto a veth, [`strategies`] onto a veth with a sensor behind it. Each gives a [`Report`].
 
 mod chunk;

@@ -1,5 +1,7 @@
 //! `netmoth bench`.
 
+mod strategies;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +16,6 @@ use crate::bench::file::{self, FileConfig};
 use crate::bench::number::{parse as number, parse_u32 as number_u32};
 use crate::bench::pipeline::{self, PipelineConfig};
 use crate::bench::send::{self, SendConfig};
-use crate::bench::strategies::{self, StrategiesConfig, Way};
 use crate::bench::{BenchError, Format};
 
 /// Measure Netmoth on this machine with traffic that is made from a seed
@@ -39,7 +40,7 @@ enum What {
     Connections(ConnectionsArguments),
     File(FileArguments),
     Send(SendArguments),
-    Strategies(StrategiesArguments),
+    Strategies(strategies::Arguments),
 }
 
 /// Measure what a packet costs from the ring to the table, on one core
@@ -148,53 +149,6 @@ struct SendArguments {
     traffic: TrafficArguments,
 }
 
-/// Measure the capture strategies side by side on this host (root)
-///
-/// The same traffic goes to each in turn, through a veth in a network namespace that is made for it and goes with it; no
-/// interface of the host is touched. Of each: the packets a second that it takes without loss; CPU (process and soft
-/// interrupts), memory and latency (p50, p99) at a rate that is the same for all. The sensor has the first CPU, the sender
-/// the last. A strategy that does not work here has a row that says why. With the default options it takes some minutes.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    sudo netmoth bench strategies\n  \
-    sudo netmoth bench strategies --only afpacket,ebpf-tap --rounds 1   a quick look at two\n  \
-    sudo netmoth bench strategies --flows 64K --sizes imix --rate 50K\n  \
-    sudo netmoth bench strategies --format json | jq '.rows[] | {strategy, p99: .p99.median}'")]
-struct StrategiesArguments {
-    /// Strategies to measure [default: all]
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
-    only: Vec<Way>,
-    /// How long to send for each figure
-    #[arg(long, value_name = "S", value_parser = seconds, default_value = "2")]
-    seconds: Duration,
-    /// Rounds of each strategy; the median is reported, with the smallest and the largest
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    rounds: usize,
-    /// Connections that the packets belong to, at random (UDP)
-    #[arg(long, value_name = "N", value_parser = number_u32, default_value = "4K")]
-    flows: u32,
-    /// Frames in bytes without FCS: a length, a range (60-1514) or imix
-    #[arg(long, value_name = "SIZES", default_value = "60")]
-    sizes: Sizes,
-    /// Packets a second at which CPU, memory and latency are compared
-    #[arg(long, value_name = "N", value_parser = number, default_value = "100K")]
-    rate: u64,
-    /// What everything random follows from
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-    #[command(flatten)]
-    print: Print,
-}
-
-impl StrategiesArguments {
-    fn config(&self) -> StrategiesConfig {
-        let mut ways = Way::ALL.to_vec();
-        ways.retain(|way| self.only.is_empty() || self.only.contains(way));
-        let &Self { seconds: length, rounds, flows, sizes, rate, seed, .. } = self;
-        StrategiesConfig { ways, flows, sizes, rate, length, rounds, seed }
-    }
-}
-
 /// Rounds and the rest that every measurement in memory has.
 #[derive(Debug, Args)]
 struct Common {
@@ -286,7 +240,7 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
             let profile = traffic.profile();
             (send::run(&SendConfig { interface, queue, profile, rate, packets, time: seconds, core }), print)
         }
-        What::Strategies(arguments) => (strategies::run(&arguments.config()), arguments.print),
+        What::Strategies(arguments) => (arguments.run(), arguments.print),
     };
     let report = report.map_err(failure)?;
     match report.print(print.format, &mut io::stdout().lock()) {
