@@ -25,11 +25,12 @@ test: ## Runs everything that CI runs: formatting, lints, all tests. As root, or
 	cargo test --workspace --locked
 
 .PHONY: bench
-bench: ## Measures the pipeline, the live path, files, latency and the stores, beside peers and limits (installs these; root).
+bench: ## Measures the pipeline, the strategies, the live path, files, latency and the stores, beside peers and limits (installs these; root).
 	scripts/install-tools.sh --for-tests
 	scripts/install-tools.sh --for-benches
 	cargo run --release --locked --package netmoth -- bench pipeline
 	cargo run --release --locked --package netmoth -- bench connections
+	cargo run --release --locked --package netmoth -- bench strategies
 	cargo bench --locked --package netmoth
 
 .PHONY: torture

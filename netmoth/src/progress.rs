@@ -24,6 +24,19 @@ impl Progress {
         Self { what, shown: false, batches: 0, last: Instant::now(), terminal: io::stderr().is_terminal() }
     }
 
+    /// The same without a line, for work that is part of another's.
+    pub(crate) fn silent() -> Self {
+        Self { what: "", shown: false, batches: 0, last: Instant::now(), terminal: false }
+    }
+
+    /// What is being done now; for steps that take a while each.
+    pub(crate) fn step(&mut self, doing: &str) {
+        if self.terminal {
+            self.shown = true;
+            let _ = write!(io::stderr(), "\r\x1b[K{doing}");
+        }
+    }
+
     /// One batch more; `packets` in all.
     pub(crate) fn batch(&mut self, packets: u64) {
         self.batches += 1;

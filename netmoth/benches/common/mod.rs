@@ -1,6 +1,5 @@
 //! What the benchmarks that run programs have in common.
 
-pub(crate) mod cpu;
 pub(crate) mod program;
 pub(crate) mod settings;
 pub(crate) mod sink;

@@ -12,24 +12,21 @@
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "shared with the benchmarks that run other programs")]
 mod common;
-mod histogram;
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 #[path = "../../tests/support/mod.rs"]
 mod support;
-mod worker;
 
 use common::settings::{self, sending_cpu};
+use netmoth::bench::latency::{Measured, STAMP, Worker};
 use netmoth::bench::{Cell, Column, Report, Spread};
 use netmoth::capture::CaptureConfig;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use support::frames;
 use support::lab::Wire;
+use support::netns;
 use support::sender::{Job, Sender};
-use worker::{Measured, Worker};
 
-/// Where the time stands in a frame: behind Ethernet, IPv4 and UDP.
-const STAMP: usize = 14 + 20 + 8;
 /// What is not measured at the beginning of a round: connections begin, caches fill.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Naps of the worker, in microseconds (`coalesce`); the first is the configuration's default.
@@ -49,10 +46,19 @@ fn stamped(flows: u32) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// The worker on the first core, in a namespace: its thread is where the thread is that starts it.
+fn start(namespace: String, coalesce: Duration) -> Worker {
+    let inside = move || {
+        netns::enter(&namespace);
+        Worker::start(CaptureConfig::new("tap0"), coalesce, 0).unwrap()
+    };
+    std::thread::spawn(inside).join().unwrap()
+}
+
 /// One round: frames a second that were received, and their delays.
 fn round(frames: &[Vec<u8>], coalesce: u32, rate: Option<u64>, length: Duration) -> (f64, Measured) {
     let wire = Wire::new(1, 1500);
-    let worker = Worker::start(wire.file("tap"), CaptureConfig::new("tap0"), Duration::from_micros(coalesce.into()));
+    let worker = start(wire.file("tap"), Duration::from_micros(coalesce.into()));
     let job = Job {
         namespace: wire.file("out"),
         interface: "out0".into(),
@@ -66,7 +72,7 @@ fn round(frames: &[Vec<u8>], coalesce: u32, rate: Option<u64>, length: Duration)
     worker.record();
     std::thread::sleep(length);
     let sent = sender.stop();
-    let measured = worker.stop();
+    let measured = worker.stop().unwrap();
     (measured.frames as f64 / sent.took.as_secs_f64(), measured)
 }
 

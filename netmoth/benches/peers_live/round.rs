@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::common::cpu;
+use netmoth::bench::{cpu, resident};
+
 use crate::common::settings::sending_cpu;
 use crate::support::lab::Wire;
 use crate::support::sender::{Job, Sender};
@@ -32,7 +33,8 @@ impl Round {
     pub(crate) fn measure(tool: &Tool, frames: &[Vec<u8>], rate: Option<u64>, length: Duration) -> Self {
         let (wire, folder) = (Wire::new(1, 1500), tempfile::tempdir().unwrap());
         let watching = tool.start(&wire, folder.path());
-        let clocks = || (watching.id().map_or(Duration::ZERO, cpu::of_tree), cpu::soft_interrupts());
+        let clocks =
+            || (watching.id().map_or(Duration::ZERO, cpu::of_tree), cpu::soft_interrupts().expect("/proc/stat"));
         let job = Job {
             namespace: wire.file("out"),
             interface: "out0".into(),
@@ -47,7 +49,7 @@ impl Round {
         let sent = sender.stop();
         std::thread::sleep(SETTLE);
         let after = clocks();
-        let resident = watching.id().map_or(0, resident);
+        let resident = watching.id().and_then(resident::most).unwrap_or(0);
         Self {
             resident,
             sent: sent.frames,
@@ -77,11 +79,4 @@ impl Round {
     pub(crate) fn lost_percent(&self) -> Option<f64> {
         self.said.seen.map(|seen| self.sent.saturating_sub(seen) as f64 * 100.0 / self.sent as f64)
     }
-}
-
-/// The most that was resident of a process (VmHWM of proc(5)), in bytes.
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

@@ -47,6 +47,23 @@ pub enum BenchError {
     NoQueue { name: String, queues: u32, last: u32, queue: u32 },
     #[error("the kernel does not complete what was sent on {name}: {waiting} frames wait since {seconds} s")]
     Stuck { name: String, waiting: u32, seconds: u64 },
+    #[error(
+        "the sender and the sensor need a core each, and this process may run on {allowed} alone: give it another (see \
+         taskset), or run this on a machine that has more"
+    )]
+    OneCore { allowed: String },
+    #[error(
+        "the network that is measured on takes root to be made (CAP_SYS_ADMIN and CAP_NET_ADMIN); run it with sudo"
+    )]
+    NoNetwork,
+    #[error("the network that is measured on can't be {step}: {cause}")]
+    Network { step: &'static str, cause: Cause },
+    #[error("no folder for the sensors in {place}: {cause}; TMPDIR chooses another place")]
+    Folder { place: String, cause: Cause },
+    #[error("{0}")]
+    Sensor(String),
+    #[error("stopped before all was measured: nothing is reported")]
+    Stopped,
     #[error("Ctrl-C can't be caught: {0}")]
     Signal(Cause),
     #[error("the measurement is worth nothing: {0}. This is a defect, please report it")]

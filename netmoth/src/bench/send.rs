@@ -49,17 +49,12 @@ pub struct SendConfig {
 /// # Errors
 /// An interface that is no veth or is down, rights that are missing, a profile that can't be.
 pub fn run(config: &SendConfig) -> Result<Report, BenchError> {
-    let interface = suitable(config)?;
-    let mut traffic = Traffic::new(&config.profile)?;
-    if let Some(core) = config.core {
-        pin(Some(core))?;
-    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|cause| BenchError::Signal(cause.into()))?;
     }
-    let mut ring = TransmitRing::open(&interface, config.queue)?;
-    let took = send(config, &mut traffic, &mut ring, &stop)?;
+    let Sent { frames, bytes, connections, took } =
+        transmit(config, None, &stop, &mut Progress::of("frames sent"), || {})?;
     let columns = [
         Column::text("interface"),
         Column::number("sent", "frames", 0),
@@ -69,17 +64,52 @@ pub fn run(config: &SendConfig) -> Result<Report, BenchError> {
         Column::number("rate", "frames/s", 0),
     ];
     let mut report = Report::new("Frames sent", columns);
-    let frames = ring.completed();
     let rate = frames as f64 / took.as_secs_f64();
     report.row([
-        interface.name.into(),
+        config.interface.as_str().into(),
         frames.into(),
-        ring.bytes().into(),
-        traffic.connections().into(),
+        bytes.into(),
+        connections.into(),
         took.as_secs_f64().into(),
         rate.into(),
     ]);
     Ok(report)
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Frames that the kernel has sent, and their bytes.
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
+    /// Connections that they belong to.
+    pub(super) connections: u64,
+    /// From the first frame to the last one's completion.
+    pub(super) took: Duration,
+}
+
+/// Sends until all is sent, time is up, or `stop` says so. With `stamp`, each frame holds the nanoseconds of CLOCK_MONOTONIC at
+/// that place, in the machine's byte order, read once for all frames of a system call, before they are made; between two
+/// calls it looks at the clock without a pause, and so keeps the rate to the microsecond. `begun` is called
+/// once, after the first frame.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn transmit(
+    config: &SendConfig,
+    stamp: Option<usize>,
+    stop: &AtomicBool,
+    progress: &mut Progress,
+    begun: impl FnOnce(),
+) -> Result<Sent, BenchError> {
+    let interface = suitable(config)?;
+    let mut traffic = Traffic::new(&config.profile)?;
+    if let Some(core) = config.core {
+        pin(Some(core))?;
+    }
+    let mut ring = TransmitRing::open(&interface, config.queue, stamp)?;
+    let took = send(config, &mut traffic, &mut ring, stop, progress, begun)?;
+    Ok(Sent { frames: ring.completed(), bytes: ring.bytes(), connections: traffic.connections(), took })
 }
 
 /// The interface, where benchmark traffic may be sent on it.
@@ -122,8 +152,10 @@ fn send(
     traffic: &mut Traffic,
     ring: &mut TransmitRing,
     stop: &AtomicBool,
+    progress: &mut Progress,
+    first: impl FnOnce(),
 ) -> Result<Duration, BenchError> {
-    let mut progress = Progress::of("frames sent");
+    let mut first = Some(first);
     let (begun, all) = (Instant::now(), config.packets.unwrap_or(u64::MAX));
     let mut watch = Watch { completed: 0, last: begun };
     while ring.sent() < all && !stop.load(Ordering::Relaxed) {
@@ -135,9 +167,14 @@ fn send(
         let due = config.rate.map_or(all, |rate| all.min((elapsed.as_secs_f64() * rate as f64) as u64 + 1));
         let more = due.saturating_sub(ring.sent());
         ring.step(traffic, more);
+        if ring.sent() > 0
+            && let Some(first) = first.take()
+        {
+            first();
+        }
         watch.look(ring, now, &config.interface)?;
         progress.batch(ring.sent());
-        if more == 0 {
+        if more == 0 && !ring.stamps() {
             thread::sleep(NAP);
         }
     }

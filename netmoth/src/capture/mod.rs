@@ -39,6 +39,7 @@ pub use error::CaptureError;
 pub use interface::Interface;
 pub use link::LinkEvent;
 pub use live::{Live, Source};
+pub(crate) use mirror::veth;
 pub use mirror::{Hook, Mirror, MirrorCounts};
 pub use pcap::{PcapCapture, PcapError, PcapSource};
 

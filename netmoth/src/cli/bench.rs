@@ -1,5 +1,7 @@
 //! `netmoth bench`.
 
+mod strategies;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,7 +29,8 @@ use crate::bench::{BenchError, Format};
     netmoth bench connections                     how many new connections a core takes\n  \
     netmoth bench file -o load.pcap --sizes imix  the traffic as a capture file\n  \
     sudo netmoth bench filter 'port 53'           what a filter costs a frame\n  \
-    sudo netmoth bench send -i out0 --rate 500K   the traffic onto a veth")]
+    sudo netmoth bench send -i out0 --rate 500K   the traffic onto a veth\n  \
+    sudo netmoth bench strategies                 pcap, afpacket and ebpf side by side")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -40,6 +43,7 @@ enum What {
     File(FileArguments),
     Filter(FilterArguments),
     Send(SendArguments),
+    Strategies(strategies::Arguments),
 }
 
 /// Measure what a packet costs from the ring to the table, on one core
@@ -263,6 +267,7 @@ pub(super) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
             let profile = traffic.profile();
             (send::run(&SendConfig { interface, queue, profile, rate, packets, time: seconds, core }), print)
         }
+        What::Strategies(arguments) => (arguments.run(), arguments.print),
     };
     let report = report.map_err(failure)?;
     match report.print(print.format, &mut io::stdout().lock()) {

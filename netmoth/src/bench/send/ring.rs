@@ -13,6 +13,7 @@ use xdpilone::xdp::XdpDesc;
 use xdpilone::{DeviceQueue, Errno, IfInfo, RingTx, Socket, SocketConfig, Umem, UmemConfig, User};
 
 use crate::capture::{CaptureError, Interface};
+use crate::time::Instant as Clock;
 
 /// Frames of the memory, and entries of each ring: a frame that is free always finds room in the ring.
 const FRAMES: u32 = 2048;
@@ -78,14 +79,17 @@ pub(super) struct TransmitRing {
     memory: Memory,
     /// Offsets of the frames that are ours.
     free: Vec<u64>,
+    /// Where in each frame the time goes, if anywhere.
+    stamp: Option<usize>,
     sent: u64,
     bytes: u64,
     completed: u64,
 }
 
 impl TransmitRing {
-    /// Opens a socket on a queue of an interface, in copy mode.
-    pub(super) fn open(interface: &Interface, queue: u32) -> Result<Self, CaptureError> {
+    /// Opens a socket on a queue of an interface, in copy mode. With `stamp`, each frame holds at this place when it was made:
+    /// nanoseconds of CLOCK_MONOTONIC, eight bytes in the machine's order.
+    pub(super) fn open(interface: &Interface, queue: u32, stamp: Option<usize>) -> Result<Self, CaptureError> {
         let fail = |errno: Errno| failed(interface, queue, errno.get_raw());
         let memory = Memory::new();
         let umem = register(&memory).map_err(fail)?;
@@ -106,17 +110,24 @@ impl TransmitRing {
             thread::sleep(Duration::from_millis(10));
         }
         let free = (0..u64::from(FRAMES)).map(|frame| frame * size_of::<Frame>() as u64).collect();
-        Ok(Self { transmit, device, _user: user, _umem: umem, memory, free, sent: 0, bytes: 0, completed: 0 })
+        Ok(Self { transmit, device, _user: user, _umem: umem, memory, free, stamp, sent: 0, bytes: 0, completed: 0 })
     }
 
     /// Puts a batch of at most `more` frames into the ring, has the kernel send, and takes back what it has sent.
     pub(super) fn step(&mut self, traffic: &mut Traffic, more: u64) {
         let room = more.min(BATCH.into()).min(self.free.len() as u64) as u32;
+        // Once for each system call.
+        let stamp = self.stamp.map(|place| (place, Clock::now().mono_ns.to_ne_bytes()));
         let mut writer = self.transmit.transmit(room);
         for _ in 0..writer.capacity() {
             let Some(offset) = self.free.pop() else { break };
             let Some(frame) = self.memory.frame(offset) else { break };
             let meta = traffic.next_into(frame);
+            if let Some((place, time)) = stamp
+                && let Some(at) = frame.get_mut(place..place + time.len())
+            {
+                at.copy_from_slice(&time);
+            }
             writer.insert_once(XdpDesc { addr: offset, len: meta.length as u32, options: 0 });
             self.bytes += meta.length as u64;
             self.sent += 1;
@@ -141,6 +152,11 @@ impl TransmitRing {
     /// Frames that were given to the kernel.
     pub(super) fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// Whether frames hold the time.
+    pub(super) fn stamps(&self) -> bool {
+        self.stamp.is_some()
     }
 
     /// Their bytes.

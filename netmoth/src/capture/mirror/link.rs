@@ -16,7 +16,7 @@ use crate::capture::netlink::change;
 const QUEUE: u32 = 1_024;
 
 /// Makes a veth pair, down, with one queue each way.
-pub(super) fn create_veth(near: &str, far: &str, mtu: u32) -> io::Result<()> {
+pub(crate) fn create_veth(near: &str, far: &str, mtu: u32) -> io::Result<()> {
     let end = |name: &str| {
         let mut link = LinkMessage::default();
         link.attributes = vec![
@@ -42,7 +42,7 @@ pub(super) fn describe(index: u32, alias: &str) -> io::Result<()> {
 }
 
 /// No ARP, no IPv6 address.
-pub(super) fn keep_silent(index: u32) -> io::Result<()> {
+pub(crate) fn keep_silent(index: u32) -> io::Result<()> {
     let mut without_arp = link(index);
     without_arp.header.flags = LinkFlags::Noarp;
     without_arp.header.change_mask = LinkFlags::Noarp;
@@ -69,7 +69,7 @@ pub(super) fn add_queue(index: u32) -> io::Result<()> {
 }
 
 /// Administratively up.
-pub(super) fn set_up(index: u32) -> io::Result<()> {
+pub(crate) fn set_up(index: u32) -> io::Result<()> {
     let mut link = link(index);
     link.header.flags = LinkFlags::Up;
     link.header.change_mask = LinkFlags::Up;
@@ -77,7 +77,7 @@ pub(super) fn set_up(index: u32) -> io::Result<()> {
 }
 
 /// Removes an end, and its peer with it.
-pub(super) fn delete(index: u32) -> io::Result<()> {
+pub(crate) fn delete(index: u32) -> io::Result<()> {
     change(RouteNetlinkMessage::DelLink(link(index)), 0)
 }
 

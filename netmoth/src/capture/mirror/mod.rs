@@ -6,7 +6,7 @@
 
 mod clsact;
 mod leftover;
-mod link;
+pub(crate) mod link;
 mod pair;
 mod program;
 
@@ -24,6 +24,8 @@ use super::{
     Capture, CaptureConfig, CaptureCounts, CaptureError, Interface, LinkEvent, QueueCounts, XskSource, interface,
 };
 use crate::filter::Filter;
+/// The same orders for other private pairs.
+pub(crate) use link as veth;
 use pair::{Pair, Traffic};
 pub use program::Hook;
 use program::MirrorProgram;

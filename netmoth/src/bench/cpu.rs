@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 /// CPU time of a process and of all its descendants that run, to the nanosecond.
-pub(crate) fn of_tree(process: u32) -> Duration {
+pub fn of_tree(process: u32) -> Duration {
     let parents = parents();
     let mut tree = vec![process];
     let mut at = 0;
@@ -28,9 +28,9 @@ fn parents() -> Vec<(u32, u32)> {
     .collect()
 }
 
-/// What all threads of a process have used; nothing where it has ended.
+/// CPU time of all threads of a process, to the nanosecond (clock_getcpuclockid(3)); nothing where it has ended.
 #[expect(unsafe_code, reason = "the clock of another process is a kernel interface")]
-fn of_process(process: u32) -> Duration {
+pub fn of_process(process: u32) -> Duration {
     let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
     // SAFETY: writes to a live clock id, and takes the process by value; one that is gone is an error.
     let known = unsafe { libc::clock_getcpuclockid(process as libc::pid_t, &raw mut clock) } == 0;
@@ -40,11 +40,27 @@ fn of_process(process: u32) -> Duration {
 }
 
 /// Time that all cores have spent in soft interrupts since the start of the machine (proc(5), /proc/stat). The kernel
-/// looks what a core does at every tick of its clock: a second of it is known to a few milliseconds.
-pub(crate) fn soft_interrupts() -> Duration {
+/// looks what a core does at every tick of its clock: a second of it is known to a few milliseconds. `None` where the kernel
+/// does not tell.
+pub fn soft_interrupts() -> Option<Duration> {
     /// What user space is told (USER_HZ), whatever the kernel's own ticks are.
     const TICKS_PER_SECOND: u64 = 100;
-    let stat = fs::read_to_string("/proc/stat").expect("/proc/stat");
-    let ticks = stat.lines().next().and_then(|all| all.split_whitespace().nth(7)?.parse::<u64>().ok());
-    Duration::from_millis(ticks.expect("a column of soft interrupts") * 1000 / TICKS_PER_SECOND)
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let ticks: u64 = stat.lines().next()?.split_whitespace().nth(7)?.parse().ok()?;
+    Some(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than any process has (PID_MAX_LIMIT of linux/threads.h is 2^22).
+    const NOBODY: u32 = (1 << 22) + 1;
+
+    #[test]
+    fn this_process_has_used_some_and_one_that_is_not_there_none() {
+        assert!(of_process(std::process::id()) > Duration::ZERO);
+        assert_eq!(of_process(NOBODY), Duration::ZERO);
+        assert!(soft_interrupts().is_some());
+    }
 }
