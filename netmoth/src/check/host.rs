@@ -4,12 +4,9 @@ use tuning::limits::KernelVersion;
 
 use super::{Check, Facts, Wanted, strategy};
 
-/// AF_XDP with need-wakeup rings.
-const NEEDED: KernelVersion = KernelVersion(5, 4);
-/// XDP programs on a bpf_link, which comes off with its process.
-const LINKS: KernelVersion = KernelVersion(5, 9);
-/// SO_PREFER_BUSY_POLL and SO_BUSY_POLL_BUDGET.
-const BUSY_POLL: KernelVersion = KernelVersion(5, 11);
+/// SO_NETNS_COOKIE of an AF_XDP socket, by which xdpilone tells the sockets of one namespace; links (5.9) and busy polling (5.11) are
+/// older.
+pub(super) const AF_XDP: KernelVersion = KernelVersion(5, 14);
 /// CAP_BPF apart from CAP_SYS_ADMIN.
 pub(super) const CAP_BPF: KernelVersion = KernelVersion(5, 8);
 
@@ -23,20 +20,9 @@ fn kernel(wanted: &Wanted, facts: &Facts) -> Check {
     if strategy::copies(wanted) {
         return Check::ok(name, format!("Linux {release}"));
     }
-    if version < NEEDED {
-        return Check::fail(
-            name,
-            format!("Linux {release} is too old"),
-            "install Linux 5.4 or later, best 5.11 or later",
-        );
-    }
-    if wanted.capture.busy_poll_us > 0 && version < BUSY_POLL {
-        let found = format!("Linux {release} has no busy polling for AF_XDP");
-        return Check::fail(name, found, "install Linux 5.11 or later, or set busy_poll: 0");
-    }
-    if version < LINKS {
-        let found = format!("Linux {release} leaves the XDP program on the interface when Netmoth is killed");
-        return Check::warn(name, found, "install Linux 5.9 or later; until then, ip link set dev IFACE xdp off");
+    if version < AF_XDP {
+        let found = format!("Linux {release} is too old for AF_XDP sockets as they are used here");
+        return Check::fail(name, found, "install Linux 5.14 or later, or set strategy: afpacket (or auto)");
     }
     Check::ok(name, format!("Linux {release}"))
 }

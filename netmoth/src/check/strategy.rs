@@ -21,9 +21,14 @@ pub(super) fn settled(wanted: &Wanted, facts: &Facts) -> Wanted {
 
 /// What speaks against a way, for want of rights too.
 fn why_not(way: Way, facts: &Facts, interface: &InterfaceFacts, config: &CaptureConfig) -> Option<String> {
-    let short = matches!(way, Way::Tap | Way::Mirror) && !lacking(&facts.limits, Strategy::Ebpf).is_empty();
+    let ebpf = matches!(way, Way::Tap | Way::Mirror);
+    let old = ebpf && facts.limits.kernel < super::host::AF_XDP;
+    let short = ebpf && !lacking(&facts.limits, Strategy::Ebpf).is_empty();
     let program = way == Way::Tap && interface.attached.is_some();
     objection(way, &interface.interface, config)
+        .or_else(|| {
+            old.then(|| format!("Linux {} is too old for AF_XDP sockets as they are used here", facts.limits.release))
+        })
         .or_else(|| short.then(|| format!("this process lacks {}", lacking(&facts.limits, Strategy::Ebpf).join(", "))))
         .or_else(|| program.then(|| format!("another XDP program is attached to {}", interface.interface.name)))
 }

@@ -273,4 +273,6 @@ fn the_strategy_that_auto_comes_to_is_named_and_why_not_a_better_one() {
     assert!(used.starts_with("ebpf (mirror) (not ebpf (tap): eth1 has the address"), "{used}");
     let poor = strategy(|facts| facts.limits.capabilities = 1 << 13);
     assert!(poor.starts_with("afpacket (not ebpf (tap): this process lacks CAP_BPF"), "{poor}");
+    let old = strategy(|facts| facts.limits.kernel = KernelVersion(5, 10));
+    assert!(old.starts_with("afpacket (not ebpf (tap): Linux ") && old.contains("too old"), "{old}");
 }

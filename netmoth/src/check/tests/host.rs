@@ -1,19 +1,11 @@
 use super::*;
 
 #[test]
-fn an_old_kernel_is_refused_or_warned_about() {
-    let kernel = |major, minor| move |facts: &mut Facts| facts.limits.kernel = KernelVersion(major, minor);
-    // CAP_BPF is CAP_SYS_ADMIN on the older ones.
-    let older = |major, minor| {
-        move |facts: &mut Facts| {
-            facts.limits.kernel = KernelVersion(major, minor);
-            facts.limits.capabilities |= 1 << 21;
-        }
-    };
-    complains(plain, older(4, 19), "kernel", Status::Fail, &["too old", "5.4"]);
-    complains(plain, older(5, 7), "kernel", Status::Warn, &["5.9"]);
-    complains(|c| c.busy_poll_us = 20, kernel(5, 10), "kernel", Status::Fail, &["busy_poll: 0"]);
-    assert_eq!(complaints(|c| c.busy_poll_us = 20, kernel(5, 11)), []);
+fn a_kernel_that_is_too_old_for_af_xdp_is_refused_with_what_does_without() {
+    let kernel = |minor| move |facts: &mut Facts| facts.limits.kernel = KernelVersion(5, minor);
+    complains(plain, kernel(13), "kernel", Status::Fail, &["too old", "5.14", "strategy: afpacket"]);
+    assert_eq!(complaints(|c| c.busy_poll_us = 20, kernel(14)), []);
+    assert_eq!(complaints(|c| c.strategy = Strategy::Auto, kernel(13)), []);
 }
 
 #[test]
