@@ -27,21 +27,11 @@ while [ $# -gt 0 ]; do
 done
 [ -x "$binary" ] || { echo "kernels.sh: there is no $binary: run make build, or name one with --binary" >&2; exit 2; }
 
+. scripts/qemu/kernels.bash
 scripts/install-tools.sh <<'LIST'
-qemu-system-x86_64 qemu-system-x86
-cpio cpio
-curl curl
-depmod kmod
-dpkg-deb dpkg
 ip iproute2
 tc iproute2
-xz xz-utils
 LIST
-[ -x /bin/busybox ] && file -L /bin/busybox 2>/dev/null | grep -q static || {
-    scripts/install-tools.sh <<<"/bin/busybox.static busybox-static" || :
-}
-
-. scripts/qemu/kernels.bash
 work=$(mktemp -d)
 trap "rm -rf $work" EXIT
 
@@ -58,9 +48,7 @@ take() {
 initramfs() {
     local root=$1 files=$2 version=$3 libpcap
     mkdir -p "$root"/{bin,dev,proc,sys,tmp,run,var/run,etc}
-    busybox=/bin/busybox
-    [ -x /bin/busybox.static ] && busybox=/bin/busybox.static
-    install -m 755 "$busybox" "$root/bin/busybox"
+    install -m 755 "$(static_busybox)" "$root/bin/busybox"
     take "$root" "$(command -v ip)"
     take "$root" "$(command -v tc)"
     take "$root" "$(command -v setpriv)"

@@ -23,21 +23,11 @@ while [ $# -gt 0 ]; do
 done
 [ -x "$binary" ] || { echo "unit.sh: there is no $binary: run make build, or name one with --binary" >&2; exit 2; }
 
-scripts/install-tools.sh <<'LIST'
-qemu-system-x86_64 qemu-system-x86
-cpio cpio
-curl curl
-debootstrap debootstrap
-depmod kmod
-dpkg-deb dpkg
-mke2fs e2fsprogs
-xz xz-utils
-LIST
-[ -x /bin/busybox ] && file -L /bin/busybox 2>/dev/null | grep -q static || {
-    scripts/install-tools.sh <<<"/bin/busybox.static busybox-static" || :
-}
-
 . scripts/qemu/kernels.bash
+scripts/install-tools.sh <<'LIST'
+debootstrap debootstrap
+mke2fs e2fsprogs
+LIST
 work=$(mktemp -d)
 trap "rm -rf $work" EXIT
 
@@ -81,9 +71,7 @@ UNIT
 initramfs() {
     local root=$1
     mkdir -p "$root"/{bin,dev,proc,sys,new}
-    busybox=/bin/busybox
-    [ -x /bin/busybox.static ] && busybox=/bin/busybox.static
-    install -m 755 "$busybox" "$root/bin/busybox"
+    install -m 755 "$(static_busybox)" "$root/bin/busybox"
     modules_into "$root/modules" "$work/kernel" "$version" virtio_pci virtio_blk ext4 veth sch_ingress cls_bpf act_bpf af_packet
     install -m 755 /dev/stdin "$root/init" <<'INIT'
 #!/bin/busybox sh

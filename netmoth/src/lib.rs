@@ -35,4 +35,6 @@ mod privileges;
 mod progress;
 pub mod prometheus;
 pub mod service;
+#[cfg(test)]
+mod testing;
 pub mod time;

@@ -15,10 +15,10 @@
 use std::io;
 use std::thread;
 
-use aya::util::KernelVersion;
 use caps::errors::CapsError;
 use caps::{CapSet, Capability, CapsHashSet};
 use log::{debug, warn};
+use tuning::limits::{self, KernelVersion};
 
 use crate::capture::{Live, Strategy};
 
@@ -30,42 +30,27 @@ pub(crate) const NONE: &[Capability] = &[];
 pub(crate) const FILES: &[Capability] =
     &[Capability::CAP_CHOWN, Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH, Capability::CAP_FOWNER];
 
-/// From here on there is CAP_BPF; before, CAP_SYS_ADMIN stands for it.
-const HAS_CAP_BPF: KernelVersion = KernelVersion::new(5, 8, 0);
 /// From here on XDP programs are attached by links, which take no right to close; before, by a message to rtnetlink.
-const HAS_XDP_LINKS: KernelVersion = KernelVersion::new(5, 9, 0);
+const HAS_XDP_LINKS: KernelVersion = KernelVersion(5, 9);
 /// From here on any process may read a map that it has open; before, kernel.unprivileged_bpf_disabled forbids that, too
 /// (kernel/bpf/syscall.c).
-const MAPS_ARE_READABLE: KernelVersion = KernelVersion::new(5, 19, 0);
+const MAPS_ARE_READABLE: KernelVersion = KernelVersion(5, 19);
 
-/// The capabilities that `strategy: ebpf` needs and this thread lacks. The other strategies need CAP_NET_RAW alone and say so
-/// themselves; `auto` falls back to them. Where the kernel does not say what there is, it has the word later.
-pub(crate) fn lacking(strategy: Strategy) -> Vec<String> {
-    match (caps::read(None, CapSet::Effective), kernel()) {
-        (Ok(held), Some(kernel)) if strategy == Strategy::Ebpf => {
-            missing(&held, kernel).iter().map(ToString::to_string).collect()
+/// The capabilities that `strategy: ebpf` needs and this process lacks. The other strategies need CAP_NET_RAW alone and say so
+/// themselves; `auto` falls back to them. Where procfs does not say what there is, the kernel has the word later.
+pub(crate) fn lacking(strategy: Strategy) -> Vec<&'static str> {
+    match limits::read() {
+        Ok(limits) if strategy == Strategy::Ebpf => {
+            limits.lacking_for_ebpf().into_iter().map(limits::Capability::name).collect()
         }
         _ => Vec::new(),
     }
 }
 
-fn missing(held: &CapsHashSet, kernel: KernelVersion) -> Vec<Capability> {
-    let load = if kernel < HAS_CAP_BPF { Capability::CAP_SYS_ADMIN } else { Capability::CAP_BPF };
-    // CAP_SYS_ADMIN includes what CAP_BPF allows.
-    let can_load = held.contains(&load) || held.contains(&Capability::CAP_SYS_ADMIN);
-    let rest = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW].into_iter().filter(|one| !held.contains(one));
-    (!can_load).then_some(load).into_iter().chain(rest).collect()
-}
-
-/// The kernel's version as uname(2) has it: the unit hides /proc/sys.
-fn kernel() -> Option<KernelVersion> {
-    KernelVersion::current().ok()
-}
-
 /// What the main thread needs until the end: to read the counters, and to leave the interface as it was.
 pub(crate) fn until_the_end(live: &Live) -> Vec<Capability> {
     // Of an unknown kernel the worst is assumed.
-    let kernel = kernel().unwrap_or(KernelVersion::new(0, 0, 0));
+    let kernel = limits::read().map_or(KernelVersion(0, 0), |limits| limits.kernel);
     // Root has both, and CAP_BPF is the smaller one.
     let has_bpf = caps::has_cap(None, CapSet::Permitted, Capability::CAP_BPF).unwrap_or(false);
     let reads = if has_bpf { Capability::CAP_BPF } else { Capability::CAP_SYS_ADMIN };
@@ -153,27 +138,12 @@ fn names(set: &CapsHashSet) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Capability::{CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN};
-
-    fn version(major: u8, minor: u8) -> KernelVersion {
-        KernelVersion::new(major, minor, 0)
-    }
-
-    #[test]
-    fn what_is_missing_is_named_as_the_kernel_calls_it() {
-        let without = |held: &[Capability], kernel| missing(&held.iter().copied().collect(), kernel);
-        assert_eq!(without(&[], version(6, 1)), [CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW]);
-        assert_eq!(without(&[], version(5, 4)), [CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW]);
-        assert_eq!(without(&[CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW], version(6, 1)), []);
-        assert_eq!(without(&[CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW], version(5, 4)), [CAP_SYS_ADMIN]);
-        assert_eq!(without(&[CAP_SYS_ADMIN, CAP_NET_RAW], version(6, 1)), [CAP_NET_ADMIN]);
-        assert_eq!(CAP_BPF.to_string(), "CAP_BPF");
-    }
+    use Capability::{CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN};
 
     #[test]
     fn the_main_thread_keeps_what_the_kernel_makes_it_need() {
         let (mirror, tap, copies) = ((true, false), (false, true), (false, false));
-        let kept = |(mirror, tap), major, minor, reads| kept_for(mirror, tap, version(major, minor), reads);
+        let kept = |(mirror, tap), major, minor, reads| kept_for(mirror, tap, KernelVersion(major, minor), reads);
         assert_eq!(kept(mirror, 6, 18, CAP_BPF), [CAP_NET_ADMIN]);
         assert_eq!(kept(mirror, 5, 10, CAP_BPF), [CAP_NET_ADMIN, CAP_BPF]);
         assert_eq!(kept(mirror, 5, 4, CAP_SYS_ADMIN), [CAP_NET_ADMIN, CAP_SYS_ADMIN]);

@@ -127,16 +127,21 @@ fn asked_to_stop_it_stops_and_leaves_nothing() {
     }
 }
 
+/// A measurement whose sensor runs.
+fn with_a_sensor(folder: &Path) -> Running {
+    // Rounds without end: one of them has a sensor before long.
+    let running = Running::start(&mut netmoth("--only afpacket --seconds 0.3 --rounds 100000 --rate 5K", folder));
+    until("a sensor runs", LONG, || (!processes(folder).is_empty()).then_some(()));
+    running
+}
+
 #[test]
 fn asked_to_stop_while_a_sensor_runs_it_takes_the_sensor_along() {
     if !able() {
         return;
     }
     let (_alone, folder) = (alone(), tempfile::tempdir().unwrap());
-    // Rounds without end: one of them has a sensor before long.
-    let mut command = netmoth("--only afpacket --seconds 0.3 --rounds 100000 --rate 5K", folder.path());
-    let running = Running::start(&mut command);
-    until("a sensor runs", LONG, || (!processes(folder.path()).is_empty()).then_some(()));
+    let running = with_a_sensor(folder.path());
     running.signal("TERM");
     assert_eq!(running.wait(SHORT).code(), 1);
     assert_nothing_left(folder.path());
@@ -148,9 +153,7 @@ fn killed_it_takes_the_sensor_along() {
         return;
     }
     let (_alone, folder) = (alone(), tempfile::tempdir().unwrap());
-    let mut command = netmoth("--only afpacket --seconds 0.3 --rounds 100000 --rate 5K", folder.path());
-    let running = Running::start(&mut command);
-    until("a sensor runs", LONG, || (!processes(folder.path()).is_empty()).then_some(()));
+    let running = with_a_sensor(folder.path());
     running.signal("KILL");
     running.wait(SHORT);
     until("the sensor has gone, too", SHORT, || processes(folder.path()).is_empty().then_some(()));

@@ -3,6 +3,24 @@
 # Kernels come from Debian's archive, checked against its index, into ${XDG_CACHE_HOME:-~/.cache}/netmoth-kernels; nothing of them is
 # installed. The caller has said `set -euo pipefail`.
 
+scripts/install-tools.sh <<'LIST'
+qemu-system-x86_64 qemu-system-x86
+cpio cpio
+curl curl
+depmod kmod
+dpkg-deb dpkg
+xz xz-utils
+zstd zstd
+LIST
+
+# A busybox that needs no library. Debian's two packages of it share its place: this one takes that of the other.
+static_busybox() {
+    if [ ! -x /bin/busybox ] || ldd /bin/busybox >/dev/null 2>&1; then
+        scripts/install-tools.sh <<<"busybox.static busybox-static" >&2
+    fi
+    echo /bin/busybox
+}
+
 archive=http://deb.debian.org/debian
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/netmoth-kernels
 mkdir -p "$cache"

@@ -68,22 +68,47 @@ impl Limits {
     }
 }
 
-/// Reads all of it for this process.
+/// From here on there is CAP_BPF; before, CAP_SYS_ADMIN stands for it.
+const HAS_CAP_BPF: KernelVersion = KernelVersion(5, 8);
+
+impl Limits {
+    /// Of the capabilities that loading programs and AF_XDP sockets take, those that this process lacks.
+    pub fn lacking_for_ebpf(&self) -> Vec<Capability> {
+        let load = if self.kernel < HAS_CAP_BPF { Capability::SysAdmin } else { Capability::Bpf };
+        // CAP_SYS_ADMIN includes what CAP_BPF allows.
+        let can_load = self.has(load) || self.has(Capability::SysAdmin);
+        let rest = [Capability::NetAdmin, Capability::NetRaw].into_iter().filter(|one| !self.has(*one));
+        (!can_load).then_some(load).into_iter().chain(rest).collect()
+    }
+}
+
+/// Reads all of it for this process (capabilities: of its first thread).
 ///
 /// # Errors
 /// Where procfs can't be read, or speaks in ways not known.
 pub fn read() -> Result<Limits, TuningError> {
     let (limits, status) = (read_file("/proc/self/limits")?, read_file("/proc/self/status")?);
-    let path = "/proc/sys/kernel/osrelease";
-    let release = read_file(path)?.trim().to_owned();
+    let release = release();
     Ok(Limits {
         memlock: memlock(&limits),
         capabilities: capabilities(&status)
             .ok_or_else(|| TuningError::Content { path: "/proc/self/status".into(), found: "CapEff".into() })?,
         huge_pages: huge_pages(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
-        kernel: version(&release).ok_or_else(|| TuningError::Content { path: path.into(), found: release.clone() })?,
+        kernel: version(&release)
+            .ok_or_else(|| TuningError::Content { path: "uname".into(), found: release.clone() })?,
         release,
     })
+}
+
+/// As uname(2) has it: where a unit hides /proc/sys (ProcSubset=pid), there is no file to read.
+#[expect(unsafe_code, reason = "uname has no safe interface in the standard library")]
+fn release() -> String {
+    // SAFETY: arrays of characters, for which zeros are a value.
+    let mut names: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes into the live structure alone, a zero at the end of each text.
+    unsafe { libc::uname(&raw mut names) };
+    let bytes: Vec<u8> = names.release.iter().map(|c| *c as u8).take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn memlock(limits: &str) -> Option<u64> {
@@ -134,6 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_is_named_as_the_kernel_calls_it() {
+        use Capability::{Bpf, NetAdmin, NetRaw, SysAdmin};
+        let lacking = |held: &[Capability], kernel| {
+            let capabilities = held.iter().fold(0, |bits, one| bits | 1 << *one as u32);
+            let (huge_pages, release) = (HugePages::default(), String::new());
+            Limits { memlock: None, capabilities, huge_pages, release, kernel }.lacking_for_ebpf()
+        };
+        let (old, new) = (KernelVersion(5, 4), KernelVersion(6, 1));
+        assert_eq!(lacking(&[], new), [Bpf, NetAdmin, NetRaw]);
+        assert_eq!(lacking(&[], old), [SysAdmin, NetAdmin, NetRaw]);
+        assert_eq!(lacking(&[Bpf, NetAdmin, NetRaw], new), []);
+        assert_eq!(lacking(&[Bpf, NetAdmin, NetRaw], old), [SysAdmin]);
+        assert_eq!(lacking(&[SysAdmin, NetRaw], new), [NetAdmin]);
+    }
+
+    #[test]
     fn kernel_versions_compare_by_number() {
         assert_eq!(version("6.18.44-fc-v657"), Some(KernelVersion(6, 18)));
         assert!(version("5.10.0-28-amd64") < version("5.4.1").map(|_| KernelVersion(5, 11)));
@@ -145,5 +186,6 @@ mod tests {
     fn this_process_has_limits() {
         let limits = read().unwrap();
         assert!(limits.kernel >= KernelVersion(4, 0), "{limits:?}");
+        assert_eq!(limits.release, read_file("/proc/sys/kernel/osrelease").unwrap().trim());
     }
 }

@@ -7,8 +7,6 @@ use super::{Check, Facts, Wanted, strategy};
 /// SO_NETNS_COOKIE of an AF_XDP socket, by which xdpilone tells the sockets of one namespace; links (5.9) and busy polling (5.11) are
 /// older.
 pub(super) const AF_XDP: KernelVersion = KernelVersion(5, 14);
-/// CAP_BPF apart from CAP_SYS_ADMIN.
-pub(super) const CAP_BPF: KernelVersion = KernelVersion(5, 8);
 
 pub(super) fn judge(wanted: &Wanted, facts: &Facts) -> Vec<Check> {
     vec![kernel(wanted, facts), btf(facts), privileges(wanted, facts), cpus(wanted, facts)]

@@ -60,11 +60,7 @@ pub(super) fn lacking(limits: &Limits, strategy: Strategy) -> Vec<&'static str> 
     if matches!(strategy, Strategy::AfPacket | Strategy::Pcap) {
         return [Capability::NetRaw].iter().filter(|c| !limits.has(**c)).map(|c| c.name()).collect();
     }
-    let load = if limits.kernel < super::host::CAP_BPF { Capability::SysAdmin } else { Capability::Bpf };
-    // CAP_SYS_ADMIN includes what CAP_BPF allows.
-    let can_load = limits.has(load) || limits.has(Capability::SysAdmin);
-    let rest = [Capability::NetAdmin, Capability::NetRaw].into_iter().filter(|c| !limits.has(*c));
-    (!can_load).then_some(load).into_iter().chain(rest).map(Capability::name).collect()
+    limits.lacking_for_ebpf().into_iter().map(Capability::name).collect()
 }
 
 /// The questions to the interface.

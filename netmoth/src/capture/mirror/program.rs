@@ -187,21 +187,11 @@ mod tests {
 
     use super::*;
     use crate::filter::ETHERNET;
+    use crate::testing::is_root;
 
     /// No interface has it: each attempt to clone fails, and is counted as such.
     const NOWHERE: u32 = i32::MAX as u32;
     const NEXT: i32 = -1;
-
-    #[expect(clippy::print_stderr, reason = "a test has no log")]
-    fn is_root() -> bool {
-        let status = std::fs::read_to_string("/proc/self/status").expect("Linux has /proc");
-        let root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
-        assert!(root || std::env::var_os("CI").is_none(), "this test needs root, and in CI it may not be skipped");
-        if !root {
-            eprintln!("skipped: this test needs root");
-        }
-        root
-    }
 
     /// Has the kernel run both programs for a frame; returns what was counted.
     fn run(mirror: &mut MirrorProgram) -> Vec<(Count, u64)> {

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use super::captures::{files, shared};
-use super::is_root;
 use crate::capture::file::CaptureFile;
 use crate::filter::trial::{SHORTEST, Trial};
 use crate::filter::{ETHERNET, Filter, ProgramKind};
+use crate::testing::is_root;
 use crate::wire::LinkType;
 
 /// Frames of each file; together they are some thousand of all kinds.

@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::is_root;
 use crate::filter::compile::{ABS, B, H, IMM, IND, LEN, MEM, MSH, RETURN_A, TAX, TXA, W, X, class, op};
 use crate::filter::trial::Trial;
 use crate::filter::{Filter, ProgramKind};
 use crate::libpcap::Instruction;
+use crate::testing::is_root;
 
 /// Instructions that do not jump.
 fn straight() -> impl Strategy<Value = (u16, u32)> {

@@ -7,18 +7,6 @@ use super::compile::{class, op};
 use super::{ETHERNET, Filter, FilterError};
 use crate::libpcap::Instruction;
 
-/// Whether this process may load programs. Continuous integration may not skip what it can't run.
-#[expect(clippy::print_stderr, reason = "a test that skips says so")]
-fn is_root() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has /proc");
-    let root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
-    assert!(root || std::env::var_os("CI").is_none(), "this test needs root, and in CI it may not be skipped");
-    if !root {
-        eprintln!("skipped: this test needs root");
-    }
-    root
-}
-
 const fn instruction(code: u16, k: u32) -> Instruction {
     Instruction { code, jt: 0, jf: 0, k }
 }

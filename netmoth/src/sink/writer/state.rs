@@ -18,9 +18,6 @@ use crate::sink::{Batch, LostReason, StoreError, WriterCounters};
 /// How often the channel is drained while the store works or is away, and the deadline looked at while nothing comes.
 const DRAIN_EVERY: Duration = Duration::from_millis(5);
 const IDLE_WAIT: Duration = Duration::from_millis(50);
-/// Records that are taken out of the channel at once: more than come in the time between, and so few that a store which waits for
-/// its next rows has enough of them in its socket's buffer meanwhile.
-const DRAINED_AT_ONCE: usize = 16_384;
 /// A store that takes longer for a batch is treated as away until it answers.
 const SLOW: Duration = Duration::from_secs(2);
 /// Between two attempts at a disk that refuses.
@@ -104,23 +101,18 @@ impl State {
         self.after_spool();
     }
 
-    /// Takes what the channel holds into the buffer, up to a limit, and sends the vectors back. Says whether anything may be left.
-    pub(super) fn drain(&mut self) -> bool {
-        let mut taken = 0;
-        while taken < DRAINED_AT_ONCE {
+    /// Takes what the channel holds into the buffer, and sends the vectors back.
+    pub(super) fn drain(&mut self) {
+        loop {
             match self.received.try_recv() {
-                Ok(batch) => {
-                    taken += batch.records.len();
-                    self.accept(batch);
-                }
-                Err(TryRecvError::Empty) => return false,
+                Ok(batch) => self.accept(batch),
+                Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
                     self.disconnected = true;
-                    return false;
+                    return;
                 }
             }
         }
-        true
     }
 
     fn accept(&mut self, batch: Batch) {
@@ -311,7 +303,7 @@ impl State {
 
     /// The end: what the store did not take goes to the disk, and what that does not take is lost.
     pub(super) fn give_up(&mut self) {
-        while self.drain() {}
+        self.drain();
         self.disconnected = true;
         self.disk.try_now();
         while self.held_in_batches() + self.waiting.len() > 0 && self.keep_one() {}

@@ -7,23 +7,12 @@ use netmoth_shared::choose::{Memory, choose};
 use netmoth_shared::fragment::{Datagram, Piece};
 
 use super::*;
+use crate::testing::is_root;
 
 const XDP_PASS: u32 = 2;
 const XDP_REDIRECT: u32 = 4;
 const KEY: [u64; 2] = [0x0123_4567_89ab_cdef, 0x0fed_cba9_8765_4321];
 const SOCKETS: u32 = 4;
-
-#[expect(clippy::print_stderr, reason = "a test has no log")]
-/// Whether this process may load programs. Continuous integration may not skip what it can't run.
-fn is_root() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has /proc");
-    let root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
-    assert!(root || std::env::var_os("CI").is_none(), "this test needs root, and in CI it may not be skipped");
-    if !root {
-        eprintln!("skipped: this test needs root");
-    }
-    root
-}
 
 /// An AF_XDP socket with an RX ring: as much of one as the map asks for.
 #[expect(unsafe_code, reason = "sockets of this family are made by system calls")]
