@@ -30,8 +30,6 @@ pub(crate) const NONE: &[Capability] = &[];
 pub(crate) const FILES: &[Capability] =
     &[Capability::CAP_CHOWN, Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH, Capability::CAP_FOWNER];
 
-/// From here on XDP programs are attached by links, which take no right to close; before, by a message to rtnetlink.
-const HAS_XDP_LINKS: KernelVersion = KernelVersion(5, 9);
 /// From here on any process may read a map that it has open; before, kernel.unprivileged_bpf_disabled forbids that, too
 /// (kernel/bpf/syscall.c).
 const MAPS_ARE_READABLE: KernelVersion = KernelVersion(5, 19);
@@ -59,8 +57,8 @@ pub(crate) fn until_the_end(live: &Live) -> Vec<Capability> {
 
 fn kept_for(mirror: bool, tap: bool, kernel: KernelVersion, reads: Capability) -> Vec<Capability> {
     let mut kept = Vec::new();
-    // The private pair is removed at the end, and filters of clsact.
-    if mirror || (tap && kernel < HAS_XDP_LINKS) {
+    // The private pair is removed at the end, and filters of clsact. A tap's program goes with its link, which takes no right to close.
+    if mirror {
         kept.push(Capability::CAP_NET_ADMIN);
     }
     if (mirror || tap) && kernel < MAPS_ARE_READABLE {
@@ -149,7 +147,7 @@ mod tests {
         assert_eq!(kept(mirror, 5, 4, CAP_SYS_ADMIN), [CAP_NET_ADMIN, CAP_SYS_ADMIN]);
         assert_eq!(kept(tap, 6, 1, CAP_BPF), []);
         assert_eq!(kept(tap, 5, 10, CAP_BPF), [CAP_BPF]);
-        assert_eq!(kept(tap, 5, 8, CAP_SYS_ADMIN), [CAP_NET_ADMIN, CAP_SYS_ADMIN]);
+        assert_eq!(kept(tap, 5, 14, CAP_SYS_ADMIN), [CAP_SYS_ADMIN]);
         assert_eq!(kept(copies, 5, 4, CAP_SYS_ADMIN), []);
     }
 
