@@ -4,6 +4,7 @@
 //! owns its rings, its flow table, its timers and its counters; it shares nothing but what others may read, and takes
 //! one order, [`Phase`], from the main thread.
 
+mod ahead;
 mod engine;
 mod idle;
 mod outbox;
@@ -94,14 +95,13 @@ impl Worker {
     fn turn(&mut self, now: Instant) -> usize {
         let Self { source, engine, outbox, .. } = self;
         let received = source.poll(|frames| {
-            engine.touch(frames.iter().map(|frame| frame.data));
             let arrivals = frames.iter().map(|frame| Arrival {
                 link: Some(LinkType::Ethernet),
                 data: frame.data,
                 wire_len: frame.wire_len,
                 at: Instant { wall_ns: if frame.wall_ns == 0 { now.wall_ns } else { frame.wall_ns }, ..now },
             });
-            engine.process(arrivals, outbox);
+            engine.process_scattered(frames.iter().map(|frame| frame.data), arrivals, outbox);
         });
         engine.advance(now, outbox);
         self.counters.polls.add(1);

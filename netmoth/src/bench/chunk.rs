@@ -8,6 +8,7 @@ use super::BenchError;
 use super::clock::cpu_time;
 use crate::capture::BATCH;
 use crate::flow::{FlowRecord, RecordSink};
+use crate::memory::advise_huge_pages;
 use crate::time::Instant;
 use crate::wire::LinkType;
 use crate::worker::{Arrival, Engine};
@@ -42,10 +43,13 @@ struct Placed {
 }
 
 impl Chunk {
-    /// Empty slots, all of their memory there.
+    /// Empty slots, all of their memory there, in huge pages as a UMEM's is.
     pub(super) fn new() -> Self {
+        let mut slots = Vec::with_capacity(FRAMES);
+        advise_huge_pages(slots.as_ptr() as usize, FRAMES * size_of::<Slot>());
         // Not zeros: pages of zeros would be had without being there.
-        Self { slots: vec![Slot([0xff; 2048]); FRAMES], placed: Vec::with_capacity(FRAMES), scratch: Box::new(BLANK) }
+        slots.resize(FRAMES, Slot([0xff; 2048]));
+        Self { slots, placed: Vec::with_capacity(FRAMES), scratch: Box::new(BLANK) }
     }
 
     /// Whether frames of these lengths fit.
@@ -85,8 +89,11 @@ impl Chunk {
         let begun = cpu_time();
         for (slots, placed) in self.slots.chunks(BATCH).zip(self.placed.chunks(BATCH)) {
             let at = placed[placed.len() - 1].at;
-            engine.touch(arrivals(slots, placed, at).map(|frame| frame.data));
-            engine.process(arrivals(slots, placed, at), out);
+            engine.process_scattered(
+                arrivals(slots, placed, at).map(|frame| frame.data),
+                arrivals(slots, placed, at),
+                out,
+            );
             engine.advance(at, out);
         }
         cpu_time().saturating_sub(begun)
@@ -101,8 +108,11 @@ impl Chunk {
             let before = Wall::now();
             end_all(engine, at, out);
             ending += before.elapsed();
-            engine.touch(arrivals(slots, placed, at).map(|frame| frame.data));
-            engine.process(arrivals(slots, placed, at), out);
+            engine.process_scattered(
+                arrivals(slots, placed, at).map(|frame| frame.data),
+                arrivals(slots, placed, at),
+                out,
+            );
         }
         let share = ending.as_secs_f64() / wall.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
         (cpu_time().saturating_sub(begun), share)
@@ -135,7 +145,7 @@ fn end_all(engine: &mut Engine, at: Instant, out: &mut Count) {
     }
 }
 
-fn arrivals<'a>(slots: &'a [Slot], placed: &'a [Placed], at: Instant) -> impl Iterator<Item = Arrival<'a>> {
+fn arrivals<'a>(slots: &'a [Slot], placed: &'a [Placed], at: Instant) -> impl Iterator<Item = Arrival<'a>> + Clone {
     slots.iter().zip(placed).map(move |(slot, placed)| Arrival {
         link: Some(LinkType::Ethernet),
         data: &slot.0[HEADROOM..HEADROOM + placed.length as usize],

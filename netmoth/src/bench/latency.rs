@@ -130,14 +130,13 @@ fn turn(source: &mut Source, engine: &mut Engine, phase: &AtomicU8, coalesce: Du
     loop {
         let told = phase.load(Ordering::Relaxed);
         let received = source.poll(|frames| {
-            engine.touch(frames.iter().map(|frame| frame.data));
             let arrivals = frames.iter().map(|frame| Arrival {
                 link: Some(LinkType::Ethernet),
                 data: frame.data,
                 wire_len: frame.wire_len,
                 at: now,
             });
-            engine.process(arrivals, &mut records);
+            engine.process_scattered(frames.iter().map(|frame| frame.data), arrivals, &mut records);
             // What was under way at the end belongs to it: it has waited longest.
             if told != RUN {
                 let booked = Instant::now().mono_ns;

@@ -108,6 +108,12 @@ pub enum FlowError {
     },
 }
 
+/// Memory for `count` items of a table for `max_flows` connections: all of it at the start.
+pub(super) fn reserve<T>(count: usize, max_flows: u32) -> Result<Vec<T>, FlowError> {
+    let bytes = count.saturating_mul(size_of::<T>());
+    crate::memory::reserve(count).map_err(|_| FlowError::Memory { max_flows, bytes })
+}
+
 /// The limits in milliseconds, checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {

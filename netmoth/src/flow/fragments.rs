@@ -6,9 +6,8 @@
 //! Pieces are counted, not put together. Those that repeat bytes of their datagram, and first pieces that hide the transport
 //! header's end, are counted apart: no honest sender makes them (RFC 1858, RFC 3128, RFC 5722).
 
-use super::config::FlowError;
+use super::config::{FlowError, reserve};
 use super::key::KeyedHash;
-use super::memory::reserve;
 use crate::wire::Packet;
 
 /// Datagrams remembered at a time; a power of two.

@@ -5,8 +5,8 @@
 //! moved by a removal, and nothing is left behind: the index is as fast after a billion removals as on its first day. (Counting
 //! the passed instead of marking the dead is also what Folly's F14 does.)
 
-use super::config::FlowError;
-use super::memory::reserve;
+use super::config::{FlowError, reserve};
+use crate::prefetch;
 
 /// Entries of a bucket.
 const WIDTH: usize = 10;
@@ -94,10 +94,10 @@ impl Index {
         }
     }
 
-    /// Reads the bucket of `hash`, so that it stands in the cache when it is searched. What it gives means nothing.
+    /// Asks for the bucket of `hash`, so that it stands in the cache when it is searched.
     #[inline(always)]
-    pub(super) fn touch(&self, hash: u32) -> u32 {
-        self.buckets[self.home(hash)].passed
+    pub(super) fn prefetch(&self, hash: u32) {
+        prefetch::line(&self.buckets[self.home(hash)]);
     }
 
     /// The entry that [`Index::find`] would look at first, or 0 where there is none.

@@ -16,7 +16,6 @@ mod history;
 mod icmp;
 mod index;
 mod key;
-mod memory;
 mod odd;
 mod record;
 mod segment;

@@ -4,8 +4,7 @@
 //! The pool has room for every connection, but a page of it takes memory only when a connection uses it, and those that were
 //! used before are used again first.
 
-use super::config::FlowError;
-use super::memory::reserve;
+use super::config::{FlowError, reserve};
 use crate::wire::Tunnel;
 
 /// No place in the pool.

@@ -3,7 +3,7 @@
 mod expiry;
 mod invariants;
 
-use super::config::{FlowConfig, FlowError, Limits, MAX_TIMEOUT};
+use super::config::{FlowConfig, FlowError, Limits, MAX_TIMEOUT, reserve};
 use super::direction::is_flipped;
 use super::emit::record;
 use super::entry::{Cold, Entry, Rest};
@@ -11,12 +11,12 @@ use super::fragments::{Fragments, OddFragments};
 use super::history::Letter;
 use super::index::Index;
 use super::key::{FlowHash, Key, KeyedHash, KeyedOn};
-use super::memory::reserve;
 use super::odd::{NOTHING_ODD, Odds};
 use super::record::{EndReason, RecordSink};
 use super::steady;
 use super::tcp::State;
 use super::wheel::{Class, Wheels};
+use crate::prefetch;
 use crate::time::Instant;
 use crate::wire::tcp_flags::{ACK, SYN};
 use crate::wire::{Fragment, Packet};
@@ -50,8 +50,6 @@ pub struct FlowTable {
     tick: u32,
     started: u64,
     evicted: [u64; Class::ALL.len()],
-    /// What prefetching has read; keeps the reads from being optimised away.
-    touched: u32,
 }
 
 impl FlowTable {
@@ -81,7 +79,6 @@ impl FlowTable {
             tick: 0,
             started: 0,
             evicted: [0; Class::ALL.len()],
-            touched: 0,
         })
     }
 
@@ -120,11 +117,13 @@ impl FlowTable {
             + self.fragments.memory_bytes()
     }
 
-    /// The key and hash of a packet. Call it once per packet and in the order of arrival: the first piece of a datagram
+    /// The key and hash of a packet; its bucket of the index is asked for. Call it once per packet and in the order of arrival: the first piece of a datagram
     /// leaves its ports here for the later ones.
     pub fn hash(&mut self, packet: &Packet, now: Instant) -> FlowHash {
         let (key, side) = self.key(packet, now);
-        FlowHash { hash: self.hasher.hash(&key), key, side, plain: packet.is_plain(), guess: 0 }
+        let hash = self.hasher.hash(&key);
+        self.index.prefetch(hash);
+        FlowHash { hash, key, side, plain: packet.is_plain(), guess: 0 }
     }
 
     /// The same for a packet that [`parse_common`](crate::wire::parse_common) has read.
@@ -132,6 +131,7 @@ impl FlowTable {
     pub fn hash_common(&self, packet: &Packet, hash: &mut FlowHash) {
         let (key, side) = Key::plain(packet, self.keyed_on);
         *hash = FlowHash { hash: self.hasher.hash(&key), key, side, plain: true, guess: 0 };
+        self.index.prefetch(hash.hash);
     }
 
     /// The key of any packet.
@@ -147,23 +147,15 @@ impl FlowTable {
         Key::new(packet, ports, self.keyed_on)
     }
 
-    /// Reads what [`FlowTable::update`] will need for a batch, early, so that the batch waits for memory once and not for each
-    /// packet: first the buckets of the index, then the entries. The loops that read are short, since a processor looks only a
-    /// few hundred instructions ahead for what it can fetch meanwhile.
-    pub fn prefetch(&mut self, batch: &mut [FlowHash]) {
-        let mut touched = 0;
-        for hash in batch.iter() {
-            touched ^= self.index.touch(hash.hash);
-        }
+    /// Looks the packets of a batch up in the index, whose buckets were asked for when they were hashed, and asks for the entries
+    /// that [`FlowTable::update`] will need: so the batch waits for memory once and not for each packet.
+    pub fn prefetch(&self, batch: &mut [FlowHash]) {
         for hash in batch.iter_mut() {
             hash.guess = self.index.guess(hash.hash);
-        }
-        for hash in batch.iter() {
             if let Some(hot) = self.entries.get(hash.guess as usize) {
-                touched ^= hot.last_tick ^ hot.key.ports as u32;
+                prefetch::whole(hot);
             }
         }
-        self.touched = touched;
     }
 
     /// Books a packet. `hash` is what [`FlowTable::hash`] gave for it.

@@ -5,8 +5,7 @@
 //!
 //! Every entry stands in exactly one list: that of a timer, or that of the free entries.
 
-use super::config::FlowError;
-use super::memory::reserve;
+use super::config::{FlowError, reserve};
 
 /// Who goes first when the table is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ahead::Ahead;
 use crate::capture::BATCH;
 use crate::flow::{EndReason, FlowConfig, FlowError, FlowHash, FlowTable, RecordSink};
 use crate::metrics::WorkerCounters;
@@ -23,16 +24,14 @@ pub struct Arrival<'a> {
 
 /// The flow table of one worker with what it needs to fill it.
 ///
-/// A batch goes through in three passes — parse and hash all, prefetch all, update all — so that the cache misses of
-/// different connections overlap.
+/// A batch goes through in three passes, and each asks for the memory that the next one reads, so that nobody waits for it: parse
+/// and hash (which asks for frames and for buckets of the index), look into the index (which asks for entries), update.
 pub struct Engine {
     table: FlowTable,
     counters: Arc<WorkerCounters>,
     batch: Box<[Slot; BATCH + MAX_TUNNELS]>,
     hashes: Box<[FlowHash; BATCH + MAX_TUNNELS]>,
     verify_checksums: bool,
-    /// What [`Engine::touch`] has read; keeps the reads from being optimised away.
-    touched: u8,
 }
 
 #[derive(Clone, Copy)]
@@ -53,22 +52,26 @@ impl Engine {
             table: FlowTable::new(config)?,
             counters,
             verify_checksums,
-            touched: 0,
             batch: Box::new([slot; BATCH + MAX_TUNNELS]),
             hashes: Box::new([FlowHash::default(); BATCH + MAX_TUNNELS]),
         })
     }
 
-    /// Reads the first bytes of the frames that [`Engine::process`] will take next, so that a batch waits for memory once and
-    /// not for each frame. It is for frames that stand apart from each other, as in a UMEM; a file is read ahead anyway.
-    #[inline]
-    pub fn touch<'a>(&mut self, frames: impl Iterator<Item = &'a [u8]>) {
-        self.touched = frames.fold(0, |touched, data| touched ^ data.get(13).copied().unwrap_or(0));
+    /// Takes up to [`BATCH`] frames in the order of their arrival; what follows the first [`BATCH`] is not taken. It is for frames
+    /// that stand side by side, as in a file that is read ahead anyway.
+    pub fn process<'a>(&mut self, frames: impl Iterator<Item = Arrival<'a>>, out: &mut impl RecordSink) {
+        self.process_scattered(std::iter::empty(), frames, out);
     }
 
-    /// Takes up to [`BATCH`] frames in the order of their arrival; what follows the first [`BATCH`] is not taken.
-    pub fn process<'a>(&mut self, frames: impl Iterator<Item = Arrival<'a>>, out: &mut impl RecordSink) {
-        let mut frames = frames.take(BATCH);
+    /// The same for frames that stand apart from each other, as in a UMEM: `ahead` gives their bytes, which are asked for some
+    /// places before they are read.
+    pub fn process_scattered<'a>(
+        &mut self,
+        ahead: impl Iterator<Item = &'a [u8]>,
+        frames: impl Iterator<Item = Arrival<'a>>,
+        out: &mut impl RecordSink,
+    ) {
+        let mut frames = Ahead::of(ahead, frames.take(BATCH));
         loop {
             let (parsed, more) = self.parse(&mut frames);
             self.table.prefetch(&mut self.hashes[..parsed]);

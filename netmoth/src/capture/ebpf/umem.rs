@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use log::debug;
 
 use crate::capture::CaptureError;
+use crate::memory::{HUGE_PAGE, advise_huge_pages};
 
 /// The right to hand one frame of a UMEM to the kernel. It moves, and can't be copied: giving a frame back twice does
 /// not compile.
@@ -30,8 +31,11 @@ impl FrameToken {
 /// The mapped area. Workers that share a queue hold it together.
 #[derive(Debug)]
 pub(super) struct UmemArea {
+    /// Where the frames begin.
     base: NonNull<u8>,
     bytes: usize,
+    #[expect(dead_code, reason = "its drop unmaps the area")]
+    mapping: Mapping,
     frame_size: u32,
 }
 
@@ -45,19 +49,21 @@ unsafe impl Send for UmemArea {}
 unsafe impl Sync for UmemArea {}
 
 impl UmemArea {
-    /// Maps `frames` frames of `frame_size` bytes, in huge pages where the host has some to spare.
+    /// Maps `frames` frames of `frame_size` bytes, in huge pages: those that the host has set aside, or transparent ones.
     pub(super) fn map(frames: u32, frame_size: u32) -> Result<Self, CaptureError> {
         let bytes = frames as usize * frame_size as usize;
-        let (base, bytes) = match mmap(bytes.next_multiple_of(HUGE_PAGE), libc::MAP_HUGETLB) {
-            Ok(base) => {
-                debug!("UMEM of {bytes} bytes in huge pages");
-                (base, bytes.next_multiple_of(HUGE_PAGE))
-            }
-            Err(_) => {
-                (mmap(bytes, 0).map_err(|cause: io::Error| CaptureError::Memory { bytes, cause: cause.into() })?, bytes)
-            }
-        };
-        Ok(Self { base, bytes, frame_size })
+        let whole = bytes.next_multiple_of(HUGE_PAGE);
+        if let Ok(mapping) = Mapping::new(whole, libc::MAP_HUGETLB | libc::MAP_POPULATE) {
+            debug!("UMEM of {bytes} bytes in huge pages that were set aside");
+            return Ok(Self { base: mapping.base, bytes: whole, mapping, frame_size });
+        }
+        let memory = |cause: io::Error| CaptureError::Memory { bytes, cause: cause.into() };
+        // Room to begin at a huge page's boundary; what is left over is never touched.
+        let mapping = Mapping::new(whole + HUGE_PAGE, 0).map_err(memory)?;
+        let base = mapping.aligned(HUGE_PAGE);
+        advise_huge_pages(base.as_ptr() as usize, whole);
+        populate(base, bytes).map_err(memory)?;
+        Ok(Self { base, bytes, mapping, frame_size })
     }
 
     /// The area as xdpilone takes it.
@@ -91,25 +97,54 @@ impl UmemArea {
     }
 }
 
-const HUGE_PAGE: usize = 2 << 20;
-
-#[expect(unsafe_code, reason = "mmap is a kernel interface")]
-fn mmap(bytes: usize, flags: libc::c_int) -> io::Result<NonNull<u8>> {
-    let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
-    // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory of ours.
-    let base = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-    if base == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    NonNull::new(base.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))
+/// An anonymous mapping of our own.
+#[derive(Debug)]
+struct Mapping {
+    base: NonNull<u8>,
+    bytes: usize,
 }
 
-impl Drop for UmemArea {
+impl Mapping {
+    #[expect(unsafe_code, reason = "mmap is a kernel interface")]
+    fn new(bytes: usize, flags: libc::c_int) -> io::Result<Self> {
+        let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory of ours.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))?;
+        Ok(Self { base, bytes })
+    }
+
+    /// Its first address that is a multiple of `alignment`, which it must be larger than.
+    #[expect(unsafe_code, reason = "the area is shared with the kernel by address")]
+    fn aligned(&self, alignment: usize) -> NonNull<u8> {
+        let skipped = self.base.as_ptr().align_offset(alignment);
+        assert!(skipped < self.bytes);
+        // SAFETY: it lies inside the mapping (just checked).
+        unsafe { self.base.add(skipped) }
+    }
+}
+
+impl Drop for Mapping {
     #[expect(unsafe_code, reason = "munmap is a kernel interface")]
     fn drop(&mut self) {
-        // SAFETY: exactly the mapping that `map` made; the kernel holds its own reference to the pages while a socket
-        // lives, and no slice of ours outlives `self`.
+        // SAFETY: exactly the mapping that `new` made; the kernel holds its own reference to the pages while a socket
+        // lives, and no slice of the area, which owns this, outlives it.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// Has all pages now, so that memory that is not there is told here. Kernels before 5.14 don't know this; there the pages come when
+/// the area is registered.
+#[expect(unsafe_code, reason = "madvise is a kernel interface")]
+fn populate(base: NonNull<u8>, bytes: usize) -> io::Result<()> {
+    // SAFETY: the range lies in a mapping of ours; its pages are made as a write to each would make them, with their zeros.
+    let result = unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_POPULATE_WRITE) };
+    match io::Error::last_os_error() {
+        error if result != 0 && error.raw_os_error() != Some(libc::EINVAL) => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use super::super::icmp::{ICMP, ICMPV6};
 use super::super::record::{EndReason, RecordSink};
 use super::super::wheel::Class;
 use super::{FlowTable, TCP, UDP, elapsed};
+use crate::prefetch;
 use crate::time::Instant;
 
 /// Entries that [`FlowTable::make_room`] files anew before it takes one that was touched since it was filed.
@@ -32,7 +33,7 @@ impl FlowTable {
             if count == 0 {
                 return;
             }
-            self.touch(&due[..count]);
+            self.prefetch_due(&due[..count], tick);
             for &entry in &due[..count] {
                 if !self.settle(entry, tick, out) {
                     self.wheels.remove(entry);
@@ -54,17 +55,19 @@ impl FlowTable {
         }
     }
 
-    /// Reads what ending these entries will need: they were silent, and stand far off in memory.
-    fn touch(&mut self, due: &[u32]) {
-        let mut touched = 0;
+    /// Asks for what ending these entries will need: they were silent, and stand far off in memory. Those that go on need
+    /// less.
+    fn prefetch_due(&self, due: &[u32], tick: u32) {
         for &entry in due {
-            let (hot, cold) = (&self.entries[entry as usize], &self.cold[entry as usize]);
-            touched ^= hot.last_tick ^ hot.key.ports as u32 ^ cold.odd;
+            prefetch::whole(&self.entries[entry as usize]);
         }
         for &entry in due {
-            touched ^= self.index.touch(self.hasher.hash(&self.entries[entry as usize].key));
+            let hot = &self.entries[entry as usize];
+            if elapsed(tick, hot.last_tick) >= self.idle_limit(hot) {
+                prefetch::line(&self.cold[entry as usize]);
+                self.index.prefetch(self.hasher.hash(&hot.key));
+            }
         }
-        self.touched = touched;
     }
 
     /// Ends a connection that has been silent for too long at `tick`; true where it did. Timers, the next packet and the end
