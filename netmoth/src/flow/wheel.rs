@@ -41,7 +41,12 @@ const SLOTS: u32 = 2048;
 /// Milliseconds of one slot, as a shift: 128 ms, so that a wheel reaches 262 seconds.
 const SHIFT: u32 = 7;
 
-/// Stands in [`Link::previous`] of the first entry of a list, together with the list's place: `class × SLOTS + slot`.
+/// Lists of a slot: its entries are spread over them by their low bits. Whoever walks a list waits for each entry's link before
+/// it knows the next; of eight lists, eight links are under way at a time.
+const LANES: usize = 8;
+
+/// Stands in [`Link::previous`] of the first entry of a list, together with the list's number: `place × LANES + lane`, where a
+/// place is `class × SLOTS + slot`.
 const FIRST: u32 = 1 << 31;
 
 #[derive(Clone, Copy, Debug)]
@@ -61,10 +66,12 @@ pub(super) struct Filed {
 /// The wheels with the links of all entries.
 pub(super) struct Wheels {
     links: Vec<Link>,
-    /// First entry of each list, by place.
-    heads: Vec<u32>,
+    /// First entry of each list, by place and lane.
+    heads: Vec<[u32; LANES]>,
     /// A bit per slot that is not empty.
     filled: Vec<u64>,
+    /// A bit per word of `filled` that is not zero, by class.
+    filled_words: [u32; Class::ALL.len()],
     /// The slot that was visited last, as an absolute number that wraps.
     visited: u32,
     /// The visited slot may hold entries that were not looked at yet.
@@ -78,7 +85,9 @@ pub(super) struct Wheels {
     taken: u32,
 }
 
+/// Words of a wheel's bits: as many as a `u32` has bits, for [`Wheels::filled_words`].
 const WORDS: usize = SLOTS as usize / 64;
+const _: () = assert!(WORDS == u32::BITS as usize);
 
 impl Wheels {
     pub(super) fn new(max_flows: u32) -> Result<Self, FlowError> {
@@ -87,8 +96,9 @@ impl Wheels {
         let all = SLOTS as usize * Class::ALL.len();
         Ok(Self {
             links,
-            heads: vec![NONE; all],
+            heads: vec![[NONE; LANES]; all],
             filled: vec![0; all / 64],
+            filled_words: [0; Class::ALL.len()],
             visited: 0,
             pending: false,
             begun: false,
@@ -149,13 +159,14 @@ impl Wheels {
         let ahead = slot.wrapping_sub(self.visited) & (u32::MAX >> SHIFT);
         let ahead = if ahead > (u32::MAX >> SHIFT) / 2 { 1 } else { ahead.saturating_add(1).clamp(1, SLOTS - 1) };
         let place = class as usize * SLOTS as usize + (self.visited.wrapping_add(ahead) & (SLOTS - 1)) as usize;
-        let head = self.heads[place];
-        self.links[entry as usize] = Link { next: head, previous: FIRST | place as u32 };
+        let lane = entry as usize % LANES;
+        let head = std::mem::replace(&mut self.heads[place][lane], entry);
+        self.links[entry as usize] = Link { next: head, previous: FIRST | (place * LANES + lane) as u32 };
         if head != NONE {
             self.links[head as usize].previous = entry;
         }
-        self.heads[place] = entry;
         self.filled[place / 64] |= 1 << (place % 64);
+        self.filled_words[place / 64 / WORDS] |= 1 << (place / 64 % WORDS);
     }
 
     /// Entries that can be filed at a time.
@@ -172,10 +183,14 @@ impl Wheels {
         if previous & FIRST == 0 {
             self.links[previous as usize].next = next;
         } else {
-            let place = (previous & !FIRST) as usize;
-            self.heads[place] = next;
-            if next == NONE {
+            let list = (previous & !FIRST) as usize;
+            let (place, lane) = (list / LANES, list % LANES);
+            self.heads[place][lane] = next;
+            if is_empty(&self.heads[place]) {
                 self.filled[place / 64] &= !(1 << (place % 64));
+                if self.filled[place / 64] == 0 {
+                    self.filled_words[place / 64 / WORDS] &= !(1 << (place / 64 % WORDS));
+                }
             }
         }
     }
@@ -204,13 +219,13 @@ impl Wheels {
         true
     }
 
-    /// Entries of one list whose slot has come by `now`, as many as there are and `due` has room for: to be taken out, each of
-    /// them, and filed again or ended. Returns how many.
+    /// Entries of one slot that has come by `now`, as many as there are and `due` has room for: to be taken out, each of them, and
+    /// filed again or ended. Returns how many.
     pub(super) fn next_due(&mut self, now: u32, due: &mut [u32]) -> usize {
         loop {
             for class in Class::ALL {
                 let place = class as usize * SLOTS as usize + (self.visited & (SLOTS - 1)) as usize;
-                if self.heads[place] != NONE {
+                if !is_empty(&self.heads[place]) {
                     self.pending = true;
                     return self.first_of(place, due);
                 }
@@ -222,47 +237,47 @@ impl Wheels {
         }
     }
 
-    /// The first entries of a list.
+    /// The first entries of a place, from each of its lists in turn.
     fn first_of(&self, place: usize, found: &mut [u32]) -> usize {
-        let (mut count, mut entry) = (0, self.heads[place]);
-        for room in found {
-            if entry == NONE {
-                break;
+        let (mut count, mut next) = (0, self.heads[place]);
+        while count < found.len() && !is_empty(&next) {
+            for entry in next.iter_mut().filter(|entry| **entry != NONE) {
+                let Some(room) = found.get_mut(count) else { break };
+                *room = std::mem::replace(entry, self.links[*entry as usize].next);
+                count += 1;
             }
-            *room = entry;
-            count += 1;
-            entry = self.links[entry as usize].next;
         }
         count
     }
 
-    /// The entry of `class` that is filed nearest to its expiry: at most 33 words are looked at.
+    /// The entry of `class` that is filed nearest to its expiry, found in three steps: word, bit, list.
     pub(super) fn nearest(&self, class: Class) -> Option<u32> {
+        let visited = (self.visited & (SLOTS - 1)) as usize;
         let base = class as usize * WORDS;
-        let first = (self.visited & (SLOTS - 1)) as usize;
         let words = &self.filled[base..base + WORDS];
-        for step in 0..=WORDS {
-            let index = (first / 64 + step) % WORDS;
-            let mut word = words[index];
-            if step == 0 {
-                word &= u64::MAX << (first % 64);
-            } else if step == WORDS {
-                word &= !(u64::MAX << (first % 64));
-            }
-            if word != 0 {
-                let place = class as usize * SLOTS as usize + index * 64 + word.trailing_zeros() as usize;
-                return Some(self.heads[place]);
-            }
+        // The word of the visited slot holds what comes first, and, before that slot, what comes last of all.
+        let first = visited / 64;
+        let ahead = words[first] & u64::MAX << (visited % 64);
+        let (index, bits) = if ahead != 0 {
+            (first, ahead)
+        } else {
+            let following = self.filled_words[class as usize].rotate_right(first as u32 + 1);
+            let index = (first + 1 + following.trailing_zeros() as usize) % WORDS;
+            (index, words[index])
+        };
+        if bits == 0 {
+            return None;
         }
-        None
+        let place = (base + index) * 64 + bits.trailing_zeros() as usize;
+        self.heads[place].into_iter().find(|&head| head != NONE)
     }
 
     /// All filed entries.
     pub(super) fn entries(&self) -> Vec<u32> {
         let mut found = Vec::new();
-        for (place, head) in self.heads.iter().enumerate() {
+        for (list, head) in self.heads.as_flattened().iter().enumerate() {
             let mut entry = *head;
-            let mut before = FIRST | place as u32;
+            let mut before = FIRST | list as u32;
             while entry != NONE {
                 debug_assert_eq!(self.links[entry as usize].previous, before, "links of {entry} both ways");
                 found.push(entry);
@@ -276,34 +291,51 @@ impl Wheels {
     /// All filed entries, for checks; an error where links, places and bits contradict each other.
     pub(super) fn filed(&self) -> Result<Vec<Filed>, String> {
         let mut found = Vec::new();
-        for (word, (bits, heads)) in self.filled.iter().zip(self.heads.as_chunks::<64>().0).enumerate() {
-            // Most are empty. All bits of NONE are set, so that only heads that are all NONE have it in common.
-            if *bits == 0 && heads.iter().fold(NONE, |all, head| all & head) == NONE {
-                continue;
+        for (place, heads) in self.heads.iter().enumerate() {
+            let is_filled = self.filled[place / 64] >> (place % 64) & 1 == 1;
+            if is_filled == is_empty(heads) {
+                return Err(format!("the bit of place {place} does not say whether its lists are empty"));
             }
-            for (bit, &head) in heads.iter().enumerate() {
-                let place = word * 64 + bit;
-                if (bits >> bit & 1 == 1) != (head != NONE) {
-                    return Err(format!("the bit of place {place} does not say whether its list is empty"));
+            if self.filled_words[place / 64 / WORDS] >> (place / 64 % WORDS) & 1
+                != u32::from(self.filled[place / 64] != 0)
+            {
+                return Err(format!("the bit of the word of place {place} does not say whether it is zero"));
+            }
+            if is_filled {
+                for (lane, &head) in heads.iter().enumerate() {
+                    self.walk(place, lane, head, &mut found)?;
                 }
-                self.walk(place, head, &mut found)?;
             }
         }
+        Class::ALL.iter().try_for_each(|&class| self.check_nearest(class, &found))?;
         Ok(found)
     }
 
+    /// [`Wheels::nearest`] finds one of those that are visited first.
+    fn check_nearest(&self, class: Class, filed: &[Filed]) -> Result<(), String> {
+        let own = || filed.iter().filter(|filed| filed.class == class);
+        let first = own().map(|filed| filed.ahead).min();
+        let found = self.nearest(class);
+        let ahead = own().find(|filed| Some(filed.entry) == found).map(|filed| filed.ahead);
+        if first == ahead {
+            Ok(())
+        } else {
+            Err(format!("{found:?} is nearest of {class:?}: {ahead:?} and not {first:?}"))
+        }
+    }
+
     /// Adds the entries of one list.
-    fn walk(&self, place: usize, head: u32, found: &mut Vec<Filed>) -> Result<(), String> {
+    fn walk(&self, place: usize, lane: usize, head: u32, found: &mut Vec<Filed>) -> Result<(), String> {
         let class = Class::from_bits((place / SLOTS as usize) as u8);
         let ahead = (place as u32).wrapping_sub(self.visited) & (SLOTS - 1);
-        let (mut entry, mut before) = (head, FIRST | place as u32);
+        let (mut entry, mut before) = (head, FIRST | (place * LANES + lane) as u32);
         while entry != NONE {
             if found.len() == self.links.len() {
-                return Err(format!("the list of place {place} runs in circles, or shares entries with another"));
+                return Err(format!("list {lane} of place {place} runs in circles, or shares entries with another"));
             }
             let link = self.links[entry as usize];
             if link.previous != before {
-                return Err(format!("entry {entry} does not know its neighbour in the list of place {place}"));
+                return Err(format!("entry {entry} does not know its neighbour in list {lane} of place {place}"));
             }
             found.push(Filed { entry, class, ahead });
             before = entry;
@@ -318,4 +350,9 @@ impl Wheels {
         let slots_to = |time: u32| (((time >> SHIFT).wrapping_sub(self.visited) << SHIFT) as i32) >> SHIFT;
         !self.begun || filed.ahead as i32 <= slots_to(now).max(slots_to(due).saturating_add(1))
     }
+}
+
+fn is_empty(heads: &[u32; LANES]) -> bool {
+    // All bits of NONE are set, so that only heads that are all NONE have it in common.
+    heads.iter().fold(NONE, |all, head| all & head) == NONE
 }
