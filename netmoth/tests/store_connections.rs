@@ -237,6 +237,28 @@ fn both_connections_break_in_mid_copy() {
 }
 
 #[test]
+fn connections_that_break_at_any_time_cost_no_record() {
+    let Some(server) = PostgresServer::start() else { return };
+    let writer = Writer::start(config(server.url())).unwrap();
+    let counters = writer.counters();
+    let mut sender = writer.sender(0);
+    let mut sent = 0;
+    // One of them, then whatever there is: after that, which is an outage, the next backlog has two again.
+    for round in 0..20 {
+        send(&mut sender, (sent..sent + 1_000).map(record));
+        until("the store takes them", || counters.committed() > sent);
+        sent += 1_000;
+        let some = if round % 2 == 0 { "ORDER BY pid LIMIT 1" } else { "" };
+        server.psql(&format!(
+            "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity \
+             WHERE application_name = 'netmoth' {some}) AS victims"
+        ));
+    }
+    drop(sender);
+    assert_stored_once(&server, &writer.finish(DRAIN), sent);
+}
+
+#[test]
 fn a_second_connection_that_is_refused_is_done_without_and_said_once() {
     listen();
     let Some(server) = PostgresServer::start() else { return };

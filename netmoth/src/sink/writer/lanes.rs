@@ -168,3 +168,47 @@ impl Lanes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn a_further_connection_that_is_refused_is_tried_again_after_a_pause() {
+        // Nobody listens on port 1.
+        let config = WriterConfig::new("postgres://moth@127.0.0.1:1/flows".parse().unwrap(), "edge");
+        runtime().block_on(async {
+            let mut lanes = Lanes::new(&config);
+            lanes.open_further();
+            assert!(lanes.are_busy() && !lanes.is_writing());
+            assert!(lanes.progress().await.is_none());
+            assert!(lanes.are_gone());
+            let (why, again) = lanes.trouble.clone().unwrap();
+            assert!(why.contains("nothing answers") && again > Instant::now(), "{why}");
+            lanes.open_further();
+            assert!(!lanes.are_busy(), "the minute is not over");
+            lanes.trouble = Some((why, Instant::now()));
+            lanes.open_further();
+            assert!(lanes.are_busy());
+            lanes.drop_all();
+            assert!(lanes.are_gone() && lanes.trouble.is_none());
+        });
+    }
+
+    #[test]
+    fn sqlite_has_one_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let url: StoreUrl = format!("sqlite:{}", folder.path().join("flows.db").display()).parse().unwrap();
+        runtime().block_on(async {
+            let mut lanes = Lanes::new(&WriterConfig::new(url.clone(), "edge"));
+            lanes.add(Store::open(&url, Duration::from_secs(60)).await.unwrap());
+            lanes.open_further();
+            assert!(lanes.has_idle() && !lanes.are_busy());
+            lanes.close().await;
+        });
+    }
+}
