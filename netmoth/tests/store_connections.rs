@@ -31,6 +31,7 @@ fn config(url: StoreUrl) -> WriterConfig {
     WriterConfig {
         batch_records: 100,
         flush_interval: Duration::from_secs(600),
+        connect_timeout: Duration::from_secs(600),
         write_timeout: Duration::from_secs(600),
         ..WriterConfig::new(url, "edge")
     }
