@@ -38,6 +38,11 @@ pub enum StoreError {
          authority with sslrootcert=FILE, or append ?sslmode=disable if the network is trusted"
     )]
     Tls { at: String, cause: String },
+    #[error(
+        "PostgreSQL at {at} lets no more connections in ({cause}). Raise max_connections, or lift the limit of the user or the \
+         database: ALTER ROLE \"{user}\" CONNECTION LIMIT -1"
+    )]
+    NoConnectionLeft { at: String, user: String, cause: String },
     #[error("PostgreSQL at {at} has no database '{database}'. Create it: createdb -O {user} {database}")]
     NoDatabase { at: String, user: String, database: String },
     #[error(
@@ -98,6 +103,7 @@ impl StoreError {
                 | Self::TimedOut { .. }
                 | Self::Slow { .. }
                 | Self::Locked { .. }
+                | Self::NoConnectionLeft { .. }
                 | Self::Failed { .. }
         )
     }

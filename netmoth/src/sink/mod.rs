@@ -1,7 +1,7 @@
 //! From batches of records to rows: PostgreSQL, SQLite, JSON, CSV and the table on the terminal.
 //!
 //! What enters: [`Batch`]es that the workers send without ever blocking. What leaves: committed rows, or text.
-//! What it owns: the [`Writer`] thread with its bounded buffer, the connection to the store, and the count of every
+//! What it owns: the [`Writer`] thread with its bounded buffer, the connections to the store, and the count of every
 //! record's fate ([`WriterCounters`]).
 
 mod channel;

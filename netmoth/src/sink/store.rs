@@ -67,6 +67,15 @@ pub(super) enum Store {
 }
 
 impl Store {
+    /// How many batches it can take at once, each over a connection of its own: SQLite has one writer by nature. For PostgreSQL, one
+    /// copies while the other commits.
+    pub(super) fn lanes(url: &StoreUrl) -> usize {
+        match url {
+            StoreUrl::Postgres(_) => 2,
+            StoreUrl::Sqlite(_) => 1,
+        }
+    }
+
     /// Connects and brings the tables up to date.
     pub(super) async fn open(url: &StoreUrl, timeout: Duration) -> Result<Self, StoreError> {
         Ok(match url {

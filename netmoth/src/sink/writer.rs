@@ -1,6 +1,9 @@
-//! The writer: one thread that owns the connection to the store, and the records while they wait for it.
+//! The writer: one thread that owns the connections to the store, and the records while they wait for it.
 
 mod aside;
+mod disk;
+mod lanes;
+mod pending;
 mod state;
 mod thread;
 
@@ -35,7 +38,7 @@ pub struct WriterConfig {
     pub flush_interval: Duration,
     /// How long one attempt to connect may take. Default 10 s.
     pub connect_timeout: Duration,
-    /// How long the store may take for one batch before its connection is given up. Default 30 s.
+    /// How long the store may take for one batch before the connection that it goes over is given up. Default 30 s.
     pub write_timeout: Duration,
     /// Batches that the channel from the workers holds. Default 1,024.
     pub channel_batches: usize,

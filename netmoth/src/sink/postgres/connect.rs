@@ -80,6 +80,7 @@ pub(in crate::sink) fn describe(error: &sqlx::Error, at: &str, user: &str) -> St
                     StoreError::TlsRequired { at }
                 }
                 Some("28000") => StoreError::NotAllowed { at, user, cause },
+                Some("53300") => StoreError::NoConnectionLeft { at, user, cause },
                 Some("42501") => StoreError::Privilege { at, user, cause },
                 Some("42P01") => StoreError::NoTables { at },
                 _ => StoreError::Failed { at, cause },

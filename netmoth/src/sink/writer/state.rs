@@ -8,26 +8,20 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use super::aside::set_aside;
+use super::disk::Disk;
+use super::pending::{Open, Pending};
 use super::{Deadline, WriterConfig};
 use crate::flow::FlowRecord;
 use crate::sink::counters::Place;
-use crate::sink::spool::{Damage, Spool, SpoolConfig, SpoolError};
+use crate::sink::spool::Spool;
 use crate::sink::store::{RunIdentity, Unit};
 use crate::sink::{Batch, LostReason, StoreError, WriterCounters};
 
 /// How often the channel is drained while the store works or is away, and the deadline looked at while nothing comes.
-const DRAIN_EVERY: Duration = Duration::from_millis(5);
+pub(super) const DRAIN_EVERY: Duration = Duration::from_millis(5);
 const IDLE_WAIT: Duration = Duration::from_millis(50);
-/// A store that takes longer for a batch is treated as away until it answers.
-const SLOW: Duration = Duration::from_secs(2);
-/// Between two attempts at a disk that refuses.
-const DISK_PAUSE: Duration = Duration::from_secs(1);
-
-/// What is to be written, and where its records are counted until it is.
-pub(super) struct Pending {
-    pub(super) unit: Unit,
-    pub(super) from: Place,
-}
+/// A store that does not answer for longer is treated as away until it does.
+pub(super) const SLOW: Duration = Duration::from_secs(2);
 
 /// The records and where they come from: apart from the store, so that both can be busy at once.
 pub(super) struct State {
@@ -37,7 +31,7 @@ pub(super) struct State {
     run: RunIdentity,
     waiting: VecDeque<FlowRecord>,
     /// Batches whose fate is open, and parts of batches that the store refused as a whole: they come first.
-    pending: VecDeque<Pending>,
+    open: Open,
     next_seq: i64,
     batch_records: usize,
     flush_interval: Duration,
@@ -49,16 +43,6 @@ pub(super) struct State {
     disk: Disk,
 }
 
-/// The spool and how it does.
-struct Disk {
-    config: Option<SpoolConfig>,
-    spool: Option<Spool>,
-    /// What it refused last, and when it is tried again.
-    trouble: Option<(String, Instant)>,
-    /// Damage that is counted already.
-    damage: Damage,
-}
-
 impl State {
     pub(super) fn new(
         config: &WriterConfig,
@@ -67,14 +51,13 @@ impl State {
         spool: Option<Spool>,
         counters: Arc<WriterCounters>,
     ) -> Self {
-        let disk = Disk { config: config.spool.clone(), spool: None, trouble: None, damage: Damage::default() };
         let mut state = Self {
             received,
             recycle,
             counters,
             run,
             waiting: VecDeque::new(),
-            pending: VecDeque::new(),
+            open: Open::default(),
             next_seq: 0,
             batch_records: config.batch_records,
             flush_interval: config.flush_interval,
@@ -82,7 +65,7 @@ impl State {
             oldest: None,
             disconnected: false,
             away: false,
-            disk,
+            disk: Disk::new(config.spool.clone()),
         };
         if let Some(spool) = spool {
             state.adopt(spool);
@@ -117,7 +100,7 @@ impl State {
 
     fn accept(&mut self, batch: Batch) {
         let mut records = batch.records;
-        let held = self.waiting.len() + self.held_in_batches();
+        let held = self.waiting.len() + self.open.held();
         let taken = records.len().min(self.max_waiting.saturating_sub(held));
         self.waiting.extend(&records[..taken]);
         if taken < records.len() {
@@ -129,10 +112,6 @@ impl State {
         records.clear();
         // A full return channel means that the workers have enough of them.
         let _ = self.recycle.try_send(records);
-    }
-
-    fn held_in_batches(&self) -> usize {
-        self.pending.iter().filter(|pending| pending.from == Place::Memory).map(|p| p.unit.records.len()).sum()
     }
 
     /// Waits for a batch until one is due; blocks the thread, which has nothing else to do then.
@@ -153,22 +132,43 @@ impl State {
 
     /// Nothing will come, and nothing is left but what is safe on the disk.
     pub(super) fn is_done(&self) -> bool {
-        self.disconnected && self.waiting.is_empty() && self.held_in_batches() == 0
+        self.disconnected && self.waiting.is_empty() && self.open.waiting() == 0 && !self.open.is_writing()
     }
 
-    /// What the store gets next: what is open, then what is new, then what waits on the disk.
+    /// What the store gets next where it is writing nothing: what is open, then what is new, then what waits on the disk.
     pub(super) fn next(&mut self) -> Option<Pending> {
-        if let Some(pending) = self.pending.pop_front() {
-            return Some(pending);
+        let next = match self.open.pop() {
+            Some(pending) => pending,
+            None if self.is_due() => self.batch(),
+            None => self.front_of_spool()?,
+        };
+        Some(self.open.start(next))
+    }
+
+    /// What the store gets beside a batch that it is writing: a whole one of memory, where more wait than one connection takes.
+    pub(super) fn beside(&mut self) -> Option<Pending> {
+        if !self.has_backlog() {
+            return None;
         }
-        if self.is_due() {
-            return Some(Pending { unit: self.batch(), from: Place::Memory });
-        }
-        let spool = self.disk.ready()?;
-        let front = spool.front();
+        let next = self.open.pop().unwrap_or_else(|| self.batch());
+        Some(self.open.start(next))
+    }
+
+    /// A whole batch waits, and the store is there. What was rejected, and what comes from the spool, is written alone: the first is
+    /// rare, and the second leaves the spool in its order.
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.away
+            && match self.open.front() {
+                Some(pending) => pending.from == Place::Memory && pending.unit.node == 1,
+                None => self.waiting.len() >= self.batch_records,
+            }
+    }
+
+    fn front_of_spool(&mut self) -> Option<Pending> {
+        let front = self.disk.ready()?.front();
         self.after_spool();
         match front {
-            Ok(unit) => unit.map(|unit| Pending { unit, from: Place::Spool }),
+            Ok(unit) => unit.map(|unit| Pending::new(unit, Place::Spool)),
             Err(error) => {
                 self.disk.refuses(&error);
                 None
@@ -176,28 +176,29 @@ impl State {
         }
     }
 
-    fn batch(&mut self) -> Unit {
+    fn batch(&mut self) -> Pending {
         let count = self.waiting.len().min(self.batch_records);
         let seq = self.next_seq;
         self.next_seq += 1;
         let records = self.waiting.drain(..count).collect();
         self.oldest = (!self.waiting.is_empty()).then(Instant::now);
-        Unit { run: self.run.clone(), seq, node: 1, records }
+        Pending::new(Unit { run: self.run.clone(), seq, node: 1, records }, Place::Memory)
     }
 
-    /// Its fate is open: it comes again, first of all.
+    /// Its fate is open: it comes again, before what is new.
     pub(super) fn again(&mut self, pending: Pending) {
-        self.pending.push_front(pending);
+        self.open.put(pending);
     }
 
     pub(super) fn committed(&mut self, pending: &Pending) {
+        self.open.end(pending);
         self.counters.add_committed(pending.from, pending.unit.records.len() as u64);
         self.finished(pending.from);
     }
 
     /// A batch of the spool, or the last part of one, has its fate.
     fn finished(&mut self, from: Place) {
-        if from == Place::Memory || self.pending.iter().any(|pending| pending.from == Place::Spool) {
+        if from == Place::Memory || self.open.is_from_spool() {
             return;
         }
         if let Some(spool) = &mut self.disk.spool
@@ -209,16 +210,18 @@ impl State {
     }
 
     /// Halves what the store rejects until the record that it does not take stands alone; that one is set aside.
-    pub(super) fn rejected(&mut self, pending: Pending, error: &StoreError) {
+    pub(super) fn rejected(&mut self, pending: &Pending, error: &StoreError) {
+        self.open.end(pending);
         let Pending { unit, from } = pending;
-        if let Some([first, second]) = unit.clone().halves() {
-            self.pending.push_front(Pending { unit: second, from });
-            self.pending.push_front(Pending { unit: first, from });
+        if let Some(halves) = Unit::clone(unit).halves() {
+            for half in halves {
+                self.open.put(Pending::new(half, *from));
+            }
             return;
         }
-        self.counters.add_lost(from, LostReason::Rejected, unit.records.len() as u64);
+        self.counters.add_lost(*from, LostReason::Rejected, unit.records.len() as u64);
         let lost = self.counters.lost(LostReason::Rejected);
-        let kept = self.disk.config.as_ref().map(|config| set_aside(&config.path, &unit, &error.to_string()));
+        let kept = self.disk.config.as_ref().map(|config| set_aside(&config.path, unit, &error.to_string()));
         // Said for the 1st, 2nd, 4th, 8th … of them.
         if lost.is_power_of_two() {
             let place = match kept {
@@ -228,12 +231,12 @@ impl State {
             };
             log::warn!("a record was rejected, number {lost} of this run; {place}. {error}");
         }
-        self.finished(from);
+        self.finished(*from);
     }
 
     /// While the store does not take records, those that are due go to the disk.
-    fn keep(&mut self) {
-        while self.is_due() || self.held_in_batches() > 0 {
+    pub(super) fn keep(&mut self) {
+        while self.is_due() || self.open.waiting() > 0 {
             if !self.keep_one() {
                 return;
             }
@@ -248,24 +251,20 @@ impl State {
         if self.disk.ready().is_none() {
             return false;
         }
-        let open = self.pending.iter().position(|pending| pending.from == Place::Memory);
-        let unit = match open.and_then(|at| self.pending.remove(at)) {
-            Some(pending) => pending.unit,
-            None => self.batch(),
-        };
+        let pending = self.open.pop_from_memory().unwrap_or_else(|| self.batch());
         let Some(spool) = self.disk.ready() else {
-            self.again(Pending { unit, from: Place::Memory });
+            self.again(pending);
             return false;
         };
-        match spool.append(&unit) {
+        match spool.append(&pending.unit) {
             Ok(()) => {
-                self.counters.add_spooled(unit.records.len() as u64);
+                self.counters.add_spooled(pending.unit.records.len() as u64);
                 self.disk.works_again();
                 self.after_spool();
                 true
             }
             Err(error) => {
-                self.pending.push_back(Pending { unit, from: Place::Memory });
+                self.again(pending);
                 self.disk.refuses(&error);
                 false
             }
@@ -306,10 +305,11 @@ impl State {
         self.drain();
         self.disconnected = true;
         self.disk.try_now();
-        while self.held_in_batches() + self.waiting.len() > 0 && self.keep_one() {}
-        let held = self.held_in_batches() + self.waiting.len();
+        self.open.put_all();
+        while self.open.waiting() + self.waiting.len() > 0 && self.keep_one() {}
+        let held = self.open.waiting() + self.waiting.len();
         self.waiting.clear();
-        self.pending.clear();
+        self.open.clear();
         if held > 0 {
             log::warn!("{held} records could not be stored before the deadline and are lost");
             self.counters.add_lost(Place::Memory, LostReason::ShutdownDeadline, held as u64);
@@ -335,7 +335,8 @@ impl State {
         }
     }
 
-    /// Waits for `work` and drains the channel meanwhile, so that a slow or absent store never fills it. `None` where the deadline passed.
+    /// Waits for `work` and drains the channel meanwhile, so that an absent store never fills it. `None` where the deadline
+    /// passed.
     pub(super) async fn while_draining<T>(&mut self, deadline: &Deadline, work: impl Future<Output = T>) -> Option<T> {
         let mut work = std::pin::pin!(work);
         let begun = Instant::now();
@@ -348,7 +349,7 @@ impl State {
                     if self.away || begun.elapsed() >= SLOW {
                         self.keep();
                     }
-                    if deadline.has_passed() || (self.away && self.is_to_be_kept()) {
+                    if deadline.has_passed() || self.is_to_be_kept() {
                         return None;
                     }
                 }
@@ -357,36 +358,6 @@ impl State {
     }
 }
 
-impl Disk {
-    fn is_pausing(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|(_, again)| Instant::now() < *again)
-    }
-
-    /// The spool, unless it has just refused.
-    fn ready(&mut self) -> Option<&mut Spool> {
-        if self.is_pausing() { None } else { self.spool.as_mut() }
-    }
-
-    /// No time is left to wait for the disk.
-    fn try_now(&mut self) {
-        if let Some((_, again)) = &mut self.trouble {
-            *again = Instant::now();
-        }
-    }
-
-    /// Says what is wrong once, and again when it changes.
-    fn refuses(&mut self, error: &SpoolError) {
-        let told = self.trouble.as_ref().map(|(told, _)| told.as_str());
-        let now = error.to_string();
-        if told != Some(&now) {
-            log::error!("{now}. Capture goes on, and it is tried again");
-        }
-        self.trouble = Some((now, Instant::now() + DISK_PAUSE));
-    }
-
-    fn works_again(&mut self) {
-        if self.trouble.take().is_some() {
-            log::warn!("the spool takes records again");
-        }
-    }
-}
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::state::{Pending, State};
+use super::lanes::Lanes;
+use super::pending::Pending;
+use super::state::{DRAIN_EVERY, SLOW, State};
 use super::{Deadline, WriterConfig};
 use crate::flow::FlowRecord;
 use crate::sink::spool::Spool;
@@ -21,7 +23,9 @@ pub(super) struct WriterThread {
     state: State,
     counters: Arc<WriterCounters>,
     deadline: Arc<Deadline>,
-    store: Option<Store>,
+    lanes: Lanes,
+    /// When the store answered last, or got its first batch after it had none.
+    answered: Instant,
     outage: Option<Outage>,
     /// Since when the spool is drained, and how much was in it then.
     drained: Option<(Instant, u64)>,
@@ -44,13 +48,14 @@ impl WriterThread {
         deadline: Arc<Deadline>,
     ) -> Self {
         let state = State::new(&config, run, channel, spool, Arc::clone(&counters));
-        Self { config, state, counters, deadline, store: None, outage: None, drained: None }
+        let (lanes, answered) = (Lanes::new(&config), Instant::now());
+        Self { config, state, counters, deadline, lanes, answered, outage: None, drained: None }
     }
 
     /// Runs until all senders are gone and all records have their fate.
     pub(super) async fn run(mut self, store: Result<Store, StoreError>) {
         match store {
-            Ok(store) => self.store = Some(store),
+            Ok(store) => self.lanes.add(store),
             Err(error) => self.went_away(&error),
         }
         loop {
@@ -62,48 +67,80 @@ impl WriterThread {
                 self.state.give_up();
                 break;
             }
-            if self.store.is_none() {
+            if self.lanes.are_gone() {
                 self.reconnect().await;
                 continue;
             }
-            match self.state.next() {
-                Some(pending) => self.write(pending).await,
-                None => self.state.wait(),
+            self.begin();
+            if self.lanes.are_busy() {
+                self.progress().await;
+            } else {
+                self.state.wait();
             }
         }
         self.tell_of_the_spool();
-        if let Some(store) = self.store.take() {
-            // A server that hangs must not hold up the end.
-            let _ = tokio::time::timeout(Duration::from_secs(1), store.close()).await;
+        // A server that hangs must not hold up the end.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.lanes.close()).await;
+    }
+
+    /// Gives each connection a batch that may have one now, and sees to a further one where that is not enough.
+    fn begin(&mut self) {
+        while self.lanes.has_idle() {
+            let next = if self.lanes.is_writing() {
+                self.state.beside()
+            } else {
+                self.answered = Instant::now();
+                self.state.next()
+            };
+            let Some(pending) = next else { return };
+            if let Err(pending) = self.lanes.write(pending) {
+                return self.state.again(pending);
+            }
+        }
+        if self.state.has_backlog() {
+            self.lanes.open_further();
         }
     }
 
-    /// Writes one batch. Whatever goes wrong, its records stay open or get a counter.
-    async fn write(&mut self, pending: Pending) {
-        let Some(mut store) = self.store.take() else { return self.state.again(pending) };
-        let limit = self.config.write_timeout;
-        let work = async { tokio::time::timeout(limit, store.write(&pending.unit)).await };
-        match self.state.while_draining(&self.deadline, work).await {
-            Some(Ok(Ok(()))) => {
-                self.store = Some(store);
+    /// Waits a moment for the batches under way. Whatever goes wrong, the records of each stay open or get a counter.
+    async fn progress(&mut self) {
+        let ended = tokio::select! {
+            biased;
+            ended = self.lanes.progress() => ended,
+            () = tokio::time::sleep(DRAIN_EVERY) => {
+                if self.state.away || (self.lanes.is_writing() && self.answered.elapsed() >= SLOW) {
+                    self.state.keep();
+                }
+                None
+            }
+        };
+        if let Some((pending, written)) = ended {
+            self.ended(pending, written);
+        }
+    }
+
+    fn ended(&mut self, pending: Pending, written: Result<(), WriteError>) {
+        match written {
+            Ok(()) => {
+                self.answered = Instant::now();
                 self.state.committed(&pending);
                 self.came_back();
                 self.tell_of_the_spool();
             }
-            Some(Ok(Err(WriteError::Rejected(error)))) => {
-                // After an error the connection's state is unsure: a new one is cheap.
-                self.state.rejected(pending, &error);
+            Err(WriteError::Rejected(error)) => {
+                self.answered = Instant::now();
+                self.state.rejected(&pending, &error);
             }
-            Some(Ok(Err(WriteError::Retry(error)))) => {
+            Err(WriteError::Retry(error)) => {
                 self.state.again(pending);
-                self.went_away(&error);
+                if self.lanes.is_writing() {
+                    // What is under way over the other connection tells whether the store is away.
+                    self.counters.add_retry();
+                    self.lanes.broke(&error);
+                } else {
+                    self.went_away(&error);
+                }
             }
-            Some(Err(_)) => {
-                self.state.again(pending);
-                let (at, seconds) = (self.config.url.to_string(), limit.as_secs());
-                self.went_away(&StoreError::Slow { at, seconds });
-            }
-            None => self.state.again(pending),
         }
     }
 
@@ -115,7 +152,7 @@ impl WriterThread {
         }
         let open = Store::open(&self.config.url, self.config.connect_timeout);
         match self.state.while_draining(&self.deadline, open).await {
-            Some(Ok(store)) => self.store = Some(store),
+            Some(Ok(store)) => self.lanes.add(store),
             Some(Err(error)) => self.went_away(&error),
             None => {}
         }
@@ -124,6 +161,7 @@ impl WriterThread {
     /// Notes the start of an outage (said once) or makes the next pause longer.
     fn went_away(&mut self, error: &StoreError) {
         self.counters.add_retry();
+        self.lanes.drop_all();
         if let Some(outage) = &mut self.outage {
             outage.pause = outage.pause.saturating_mul(2).min(LAST_PAUSE);
             return;
