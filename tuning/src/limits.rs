@@ -20,13 +20,15 @@ pub struct Limits {
     pub kernel: KernelVersion,
 }
 
-/// The pool of huge pages of the default size.
+/// The pool of huge pages of the default size, and whether there are transparent ones besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HugePages {
     /// Pages that are free.
     pub free: u64,
     /// Bytes of each.
     pub size: u64,
+    /// Whether the kernel makes transparent ones where it is asked to.
+    pub transparent: bool,
 }
 
 /// Major and minor number.
@@ -93,7 +95,10 @@ pub fn read() -> Result<Limits, TuningError> {
         memlock: memlock(&limits),
         capabilities: capabilities(&status)
             .ok_or_else(|| TuningError::Content { path: "/proc/self/status".into(), found: "CapEff".into() })?,
-        huge_pages: huge_pages(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+        huge_pages: HugePages {
+            transparent: are_made(&std::fs::read_to_string(TRANSPARENT).unwrap_or_default()),
+            ..pool(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())
+        },
         kernel: version(&release)
             .ok_or_else(|| TuningError::Content { path: "uname".into(), found: release.clone() })?,
         release,
@@ -119,13 +124,21 @@ fn capabilities(status: &str) -> Option<u64> {
     u64::from_str_radix(status.lines().find_map(|line| line.strip_prefix("CapEff:"))?.trim(), 16).ok()
 }
 
-fn huge_pages(meminfo: &str) -> HugePages {
+const TRANSPARENT: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+/// Of `always [madvise] never`, where brackets mark what holds.
+fn are_made(choice: &str) -> bool {
+    choice.contains("[always]") || choice.contains("[madvise]")
+}
+
+fn pool(meminfo: &str) -> HugePages {
     let field = |name: &str| -> Option<u64> {
         meminfo.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
     };
     HugePages {
         free: field("HugePages_Free:").unwrap_or(0),
         size: field("Hugepagesize:").unwrap_or(0).saturating_mul(1024),
+        transparent: false,
     }
 }
 
@@ -144,8 +157,10 @@ mod tests {
         assert_eq!(memlock(text), Some(65_536));
         assert_eq!(memlock("Max locked memory         unlimited    unlimited    bytes\n"), None);
         let text = "HugePages_Total:       8\nHugePages_Free:        3\nHugepagesize:       2048 kB\n";
-        assert_eq!(huge_pages(text), HugePages { free: 3, size: 2 << 20 });
-        assert_eq!(huge_pages(""), HugePages::default());
+        assert_eq!(pool(text), HugePages { free: 3, size: 2 << 20, transparent: false });
+        assert_eq!(pool(""), HugePages::default());
+        assert!(are_made("always [madvise] never\n") && are_made("[always] madvise never\n"));
+        assert!(!are_made("always madvise [never]\n") && !are_made(""));
     }
 
     #[test]

@@ -18,9 +18,12 @@ const BATCH: u32 = 64;
 /// XDP_COPY and XDP_USE_NEED_WAKEUP of linux/if_xdp.h.
 const COPY_NEED_WAKEUP: u16 = 1 << 1 | 1 << 3;
 
+/// A huge page: frames stand in such as netmoth's do.
 #[derive(Clone, Copy)]
-#[repr(C, align(4096))]
-struct Page([u8; 4096]);
+#[repr(C, align(2097152))]
+struct Page([u8; 2 << 20]);
+
+const PAGES: usize = (FRAMES * FRAME) as usize / size_of::<Page>();
 
 /// What came in.
 #[derive(Clone, Copy, Debug)]
@@ -63,9 +66,11 @@ impl Receiver {
 
 #[expect(unsafe_code, reason = "registers memory with the kernel")]
 fn receive(stop: &AtomicBool, ready: impl FnOnce()) -> Received {
-    let mut memory = vec![Page([0; 4096]); (FRAMES * FRAME / 4096) as usize];
+    let mut memory: Vec<Page> = Vec::with_capacity(PAGES);
     let start = NonNull::new(memory.as_mut_ptr().cast::<u8>()).unwrap();
-    let area = NonNull::slice_from_raw_parts(start, memory.len() * size_of::<Page>());
+    // SAFETY: it says which size of page is preferred, and changes nothing else of memory that is ours.
+    unsafe { libc::madvise(start.as_ptr().cast(), size_of::<Page>() * PAGES, libc::MADV_HUGEPAGE) };
+    let area = NonNull::slice_from_raw_parts(start, size_of::<Page>() * PAGES);
     let sizes = UmemConfig { frame_size: FRAME, fill_size: 2 * RING, complete_size: 64, headroom: 0, flags: 0 };
     // SAFETY: the area is page-aligned, as long as said, outlives the UMEM (it is dropped after it, being declared
     // before), and nothing in this process refers to it.
