@@ -186,7 +186,9 @@ impl Wheels {
             let list = (previous & !FIRST) as usize;
             let (place, lane) = (list / LANES, list % LANES);
             self.heads[place][lane] = next;
-            if is_empty(&self.heads[place]) {
+            // The other lists of the slot are only looked at where this one is empty now: a store that is read back in another
+            // size waits.
+            if next == NONE && is_empty(&self.heads[place]) {
                 self.filled[place / 64] &= !(1 << (place % 64));
                 if self.filled[place / 64] == 0 {
                     self.filled_words[place / 64 / WORDS] &= !(1 << (place / 64 % WORDS));
