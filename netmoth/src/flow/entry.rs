@@ -1,11 +1,14 @@
 //! One connection in memory: the 128 bytes that every packet touches, and the rest, which few packets do.
 
+use std::mem::offset_of;
+
 use super::history::{self, FLIP, Letter};
 use super::key::Key;
 use super::odd::{NOTHING_ODD, Odd, Odds};
 use super::record::History;
 use super::tcp::{Sides, State};
 use super::wheel::Class;
+use crate::prefetch;
 
 /// No round trip time was measured.
 pub(super) const NO_RTT: u32 = u32::MAX;
@@ -86,6 +89,14 @@ impl Entry {
             part: 0,
             rtt_us: NO_RTT,
         }
+    }
+
+    /// Asks for both of its lines.
+    #[inline(always)]
+    pub(super) fn prefetch(&self) {
+        const { assert!(offset_of!(Self, last_tick) == 64) };
+        prefetch::line(self);
+        prefetch::line(&self.last_tick);
     }
 
     /// The side of the originator.

@@ -16,7 +16,6 @@ use super::record::{EndReason, RecordSink};
 use super::steady;
 use super::tcp::State;
 use super::wheel::{Class, Wheels};
-use crate::prefetch;
 use crate::time::Instant;
 use crate::wire::tcp_flags::{ACK, SYN};
 use crate::wire::{Fragment, Packet};
@@ -153,7 +152,7 @@ impl FlowTable {
         for hash in batch.iter_mut() {
             hash.guess = self.index.guess(hash.hash);
             if let Some(hot) = self.entries.get(hash.guess as usize) {
-                prefetch::whole(hot);
+                hot.prefetch();
             }
         }
     }

@@ -59,7 +59,7 @@ impl FlowTable {
     /// less.
     fn prefetch_due(&self, due: &[u32], tick: u32) {
         for &entry in due {
-            prefetch::whole(&self.entries[entry as usize]);
+            self.entries[entry as usize].prefetch();
         }
         for &entry in due {
             let hot = &self.entries[entry as usize];
