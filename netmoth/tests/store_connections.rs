@@ -5,9 +5,11 @@
 mod postgres;
 #[path = "support/records.rs"]
 mod records;
+#[path = "support/until.rs"]
+mod until;
 
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, Once};
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use netmoth::flow::FlowRecord;
@@ -16,9 +18,9 @@ use netmoth::sink::{
 };
 use postgres::{PASSWORD, PostgresServer};
 use records::record;
+use until::until;
 
 const DRAIN: Duration = Duration::from_secs(120);
-const SOON: Duration = Duration::from_secs(60);
 /// 2024-02-29 and the days after it: no other record is of that time.
 const LEAP_DAY_NS: i64 = 1_709_164_800_000_000_000;
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -37,13 +39,10 @@ fn config(url: StoreUrl) -> WriterConfig {
     }
 }
 
-#[track_caller]
-fn until(what: &str, mut ready: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !ready() {
-        assert!(begun.elapsed() < SOON, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+fn begin(config: WriterConfig) -> (Writer, Arc<WriterCounters>, BatchSender) {
+    let writer = Writer::start(config).unwrap();
+    let (counters, sender) = (writer.counters(), writer.sender(0));
+    (writer, counters, sender)
 }
 
 fn send(sender: &mut BatchSender, records: impl Iterator<Item = FlowRecord>) {
@@ -146,9 +145,7 @@ fn said(server: &PostgresServer, words: &str) -> usize {
 #[test]
 fn a_backlog_is_written_over_two_connections() {
     let Some(server) = PostgresServer::start() else { return };
-    let writer = Writer::start(config(server.url())).unwrap();
-    let counters = writer.counters();
-    let mut sender = writer.sender(0);
+    let (writer, counters, mut sender) = begin(config(server.url()));
     send(&mut sender, (0..100).map(record));
     until("the day is there", || counters.committed() == 100);
     let lock = Holder::new(&server, "LOCK TABLE flows IN SHARE MODE");
@@ -169,9 +166,7 @@ fn a_backlog_is_written_over_two_connections() {
 fn a_light_load_keeps_to_one_connection() {
     let Some(server) = PostgresServer::start() else { return };
     let config = WriterConfig { flush_interval: Duration::from_millis(20), ..config(server.url()) };
-    let writer = Writer::start(config).unwrap();
-    let counters = writer.counters();
-    let mut sender = writer.sender(0);
+    let (writer, counters, mut sender) = begin(config);
     for round in 0..20 {
         send(&mut sender, (round * 100..round * 100 + 100).map(record));
         until("they are stored", || counters.committed() == (round + 1) * 100);
@@ -194,9 +189,7 @@ fn a_light_load_keeps_to_one_connection() {
 fn kill_while_copying(victims: usize) {
     listen();
     let Some(server) = PostgresServer::start() else { return };
-    let writer = Writer::start(WriterConfig { batch_records: 2_000, ..config(server.url()) }).unwrap();
-    let counters = writer.counters();
-    let mut sender = writer.sender(0);
+    let (writer, counters, mut sender) = begin(WriterConfig { batch_records: 2_000, ..config(server.url()) });
     // Of each batch the record before the last quarter is of the day that is going to be locked.
     let of_two_days = |n: u64| match n % 2_000 {
         1_500 => FlowRecord { start_ns: LEAP_DAY_NS, ..record(n) },
@@ -240,9 +233,7 @@ fn both_connections_break_in_mid_copy() {
 #[test]
 fn connections_that_break_at_any_time_cost_no_record() {
     let Some(server) = PostgresServer::start() else { return };
-    let writer = Writer::start(config(server.url())).unwrap();
-    let counters = writer.counters();
-    let mut sender = writer.sender(0);
+    let (writer, counters, mut sender) = begin(config(server.url()));
     let mut sent = 0;
     // One of them, then whatever there is: after that, which is an outage, the next backlog has two again.
     for round in 0..20 {
@@ -266,9 +257,8 @@ fn a_second_connection_that_is_refused_is_done_without_and_said_once() {
     let begun = Instant::now();
     server.psql(&format!("CREATE ROLE narrow LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT 1"));
     server.psql("GRANT CREATE ON SCHEMA public TO narrow");
-    let writer = Writer::start(config(server.url_text("narrow", PASSWORD, "postgres").parse().unwrap())).unwrap();
-    let counters = writer.counters();
-    let mut sender = writer.sender(0);
+    let (writer, counters, mut sender) =
+        begin(config(server.url_text("narrow", PASSWORD, "postgres").parse().unwrap()));
     send(&mut sender, (0..100).map(record));
     until("the day is there", || counters.committed() == 100);
     let lock = Holder::new(&server, "LOCK TABLE flows IN SHARE MODE");
@@ -292,9 +282,7 @@ fn a_second_connection_that_is_refused_is_done_without_and_said_once() {
 #[test]
 fn two_batches_that_need_the_same_new_days_make_them_one_after_the_other() {
     let Some(server) = PostgresServer::start() else { return };
-    let writer = Writer::start(config(server.url())).unwrap();
-    let counters = writer.counters();
-    let mut sender = writer.sender(0);
+    let (writer, counters, mut sender) = begin(config(server.url()));
     let lock = Holder::new(&server, &format!("SELECT pg_advisory_xact_lock({PARTITIONS_LOCK})"));
     let of_five_days = |n: u64| FlowRecord { start_ns: LEAP_DAY_NS + n as i64 % 5 * DAY_NS, ..record(n) };
     send(&mut sender, (0..1_000).map(of_five_days));
@@ -312,9 +300,7 @@ fn two_batches_that_need_the_same_new_days_make_them_one_after_the_other() {
 #[test]
 fn a_new_day_does_not_wait_for_a_copy_that_is_under_way() {
     let Some(server) = PostgresServer::start() else { return };
-    let writer = Writer::start(config(server.url())).unwrap();
-    let counters = writer.counters();
-    let mut sender = writer.sender(0);
+    let (writer, counters, mut sender) = begin(config(server.url()));
     let of_leap_day = |n: u64| FlowRecord { start_ns: LEAP_DAY_NS, ..record(n) };
     send(&mut sender, (0..100).map(of_leap_day));
     until("the day is there", || counters.committed() == 100);
@@ -336,9 +322,7 @@ fn a_new_day_does_not_wait_for_a_copy_that_is_under_way() {
 
 /// Ends a writer while two batches are copied and half a one waits; returns its report and how many records were stored before.
 fn end_in_mid_copy(server: &PostgresServer, config: WriterConfig) -> (WriterReport, u64) {
-    let writer = Writer::start(config).unwrap();
-    let counters = writer.counters();
-    let mut sender = writer.sender(0);
+    let (writer, counters, mut sender) = begin(config);
     let stored = until_two_connections(server, &counters, &mut sender);
     let lock = Holder::new(server, "LOCK TABLE flows IN SHARE MODE");
     send(&mut sender, (stored..stored + 250).map(record));

@@ -5,6 +5,8 @@
 mod postgres;
 #[path = "support/records.rs"]
 mod records;
+#[path = "support/until.rs"]
+mod until;
 
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,9 +16,9 @@ use netmoth::flow::FlowRecord;
 use netmoth::sink::{Upkeep, UpkeepConfig, Writer, WriterConfig};
 use postgres::{PASSWORD, PostgresServer};
 use records::record;
+use until::until;
 
 const DRAIN: Duration = Duration::from_secs(120);
-const LIMIT: Duration = Duration::from_secs(60);
 const DAY_NS: i64 = 86_400_000_000_000;
 const PARTITIONS: &str = "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'flows'::regclass ORDER BY 1";
 
@@ -34,15 +36,6 @@ fn upkeep(server: &PostgresServer, retention_days: u32) -> Upkeep {
 fn turn(upkeep: &Upkeep) {
     let from = upkeep.turns();
     until("a turn of upkeep", || upkeep.turns() >= from + 2);
-}
-
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        assert!(begin.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Midnight of the server's day, `back` days ago, and the partition of that day.

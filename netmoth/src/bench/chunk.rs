@@ -145,7 +145,7 @@ fn end_all(engine: &mut Engine, at: Instant, out: &mut Count) {
     }
 }
 
-fn arrivals<'a>(slots: &'a [Slot], placed: &'a [Placed], at: Instant) -> impl Iterator<Item = Arrival<'a>> + Clone {
+fn arrivals<'a>(slots: &'a [Slot], placed: &'a [Placed], at: Instant) -> impl Iterator<Item = Arrival<'a>> {
     slots.iter().zip(placed).map(move |(slot, placed)| Arrival {
         link: Some(LinkType::Ethernet),
         data: &slot.0[HEADROOM..HEADROOM + placed.length as usize],

@@ -154,10 +154,12 @@ fn memory(wanted: &Wanted, facts: &Facts, interface: &InterfaceFacts) -> Option<
         ),
         _ => {
             let huge = limits.huge_pages.free.saturating_mul(limits.huge_pages.size) >= needed;
-            let pages = match huge {
-                true => "in huge pages that were set aside",
-                false if limits.huge_pages.transparent => "in transparent huge pages, as far as there are any",
-                false => "in ordinary pages: too few huge pages are free, and transparent ones are off",
+            let pages = if huge {
+                "in huge pages that were set aside"
+            } else if limits.huge_pages.transparent {
+                "in transparent huge pages, as far as there are any"
+            } else {
+                "in ordinary pages: too few huge pages are free, and transparent ones are off"
             };
             Check::ok("locked memory", format!("frames take {mebibytes} MiB, which is allowed, {pages}"))
         }

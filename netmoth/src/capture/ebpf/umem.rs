@@ -142,10 +142,11 @@ impl Drop for Mapping {
 fn populate(base: NonNull<u8>, bytes: usize) -> io::Result<()> {
     // SAFETY: the range lies in a mapping of ours; its pages are made as a write to each would make them, with their zeros.
     let result = unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_POPULATE_WRITE) };
-    match io::Error::last_os_error() {
-        error if result != 0 && error.raw_os_error() != Some(libc::EINVAL) => Err(error),
-        _ => Ok(()),
+    if result == 0 {
+        return Ok(());
     }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::EINVAL) { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]
@@ -155,6 +156,7 @@ mod tests {
     #[test]
     fn a_descriptor_that_leaves_its_frame_is_refused() {
         let area = UmemArea::map(4, 2048).unwrap();
+        assert!(area.base.as_ptr().addr().is_multiple_of(HUGE_PAGE), "else it has no huge page");
         let last = area.bytes as u64;
         assert!(area.frame(256, 1500).is_some());
         assert!(area.frame(2048 + 256, 1792).is_some(), "up to the frame's last byte");
