@@ -116,8 +116,8 @@ impl FlowTable {
             + self.fragments.memory_bytes()
     }
 
-    /// The key and hash of a packet; its bucket of the index is asked for. Call it once per packet and in the order of arrival: the first piece of a datagram
-    /// leaves its ports here for the later ones.
+    /// The key and hash of a packet; its bucket of the index is asked for. Call it once per packet and in the order of arrival: the
+    /// first piece of a datagram leaves its ports here for the later ones.
     pub fn hash(&mut self, packet: &Packet, now: Instant) -> FlowHash {
         let (key, side) = self.key(packet, now);
         let hash = self.hasher.hash(&key);
