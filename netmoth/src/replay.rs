@@ -1,7 +1,7 @@
 //! Capture files through the same engine as live frames, on the packets' own time.
 //!
-//! One worker reads, parses and tracks in place. Several are threads that take turns at reading: who reads deals the packets of
-//! a stretch of the file among all (`deal` says to whom, `crew` hands over), as the XDP program deals frames to the sockets of a queue. `output` is
+//! One worker reads, parses and tracks in place. Several are threads that read and parse the stretches of the file for one another
+//! (`crew`), and share the packets (`deal` says whose each is) as the XDP program deals frames to the sockets of a queue. `output` is
 //! where the records of each go.
 
 mod crew;

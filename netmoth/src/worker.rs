@@ -8,6 +8,7 @@ mod ahead;
 mod engine;
 mod idle;
 mod outbox;
+mod parsed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,6 +21,7 @@ use crate::wire::LinkType;
 pub use engine::{Arrival, Engine};
 pub use idle::Idle;
 pub use outbox::{BATCH_RECORDS, Outbox, WhenFull};
+pub use parsed::{Parsed, Parser};
 
 /// Records are handed on after this long even if the batch is not full.
 const FLUSH_NS: u64 = 500_000_000;

@@ -133,6 +133,13 @@ impl FlowTable {
         self.index.prefetch(hash.hash);
     }
 
+    /// The same for any packet.
+    #[inline]
+    pub fn hash_parsed(&mut self, packet: &Packet, now: Instant, hash: &mut FlowHash) {
+        let plain = packet.is_plain() & packet.tunnel.is_none() & matches!(packet.protocol, TCP | UDP);
+        if plain { self.hash_common(packet, hash) } else { *hash = self.hash(packet, now) }
+    }
+
     /// The key of any packet.
     fn key(&mut self, packet: &Packet, now: Instant) -> (Key, u8) {
         let ports = match packet.fragment {

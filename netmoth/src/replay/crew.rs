@@ -1,13 +1,15 @@
-//! Several workers for one capture, which take turns at reading it.
+//! Several workers for one capture, which read it, parse it and book what is in it together.
 //!
-//! A stretch is what one read of the file brings, dealt: the headers of each worker's packets side by side. All workers look at
-//! it at the same time, each at its own, and who is done last gives it back to be filled again. There are few of them, so
-//! that they stay in the processor's cache.
+//! The file goes through in pieces, which are numbered (`intake`). A worker that has nothing to book reads the next one, walks through
+//! it when its turn comes and says whose each packet is (`desk`), and parses it for all (`stretch`). Reading and parsing go on beside
+//! each other; only the walk, which has to begin where the one before ended, is one at a time.
 //!
-//! Nobody only reads: a worker that finds the [`Desk`] free, and little read ahead, takes it and deals one stretch to all
-//! before it goes on with its own packets. So as many cores are busy as there are workers.
+//! Every worker books its own packets of all stretches, in the order of the file (`worker`). Who is done last gives a stretch back
+//! to be filled again. There are few of them, so that they stay in the processor's cache.
 
 mod desk;
+mod intake;
+mod stretch;
 mod worker;
 
 use std::io::Write;
@@ -24,9 +26,10 @@ use crate::capture::file::{CaptureFile, FileError};
 use crate::progress::Progress;
 use crate::sink::Writer;
 use crate::time::Instant;
-use crate::worker::Engine;
+use crate::worker::{Engine, Parser};
 
-use desk::{Desk, Hands, Shared, Stretch};
+use desk::Shared;
+use stretch::Stretch;
 use worker::Worker;
 
 /// Between two looks at whether the workers still live, and how far they are.
@@ -34,12 +37,12 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What a worker is told.
 enum Order {
-    /// Take your packets of this.
+    /// Book your packets of this.
     Take(Arc<Stretch>),
-    /// There is a file on the desk.
+    /// There is a file to read.
     Read,
-    /// That was all, and this is the time of the last packet: end your connections.
-    End(Instant),
+    /// That was all: so many pieces, and this is the time of the last packet. End your connections.
+    End(Instant, u64),
 }
 
 /// A file that was read, and how that ended.
@@ -73,7 +76,7 @@ impl Crew {
         let count = usize::from(config.workers);
         // The stretches are counted, so these stay short, and who deals never waits here.
         let (orders, taken): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded()).unzip();
-        let shared = Arc::new(Shared::new(Desk::new(count, config.flow.verify_checksums)));
+        let shared = Arc::new(Shared::new(count));
         let mut workers = Vec::with_capacity(count);
         for (number, taken) in taken.into_iter().enumerate() {
             let (output, counters) = outputs.add(writer);
@@ -81,10 +84,11 @@ impl Crew {
             flow.worker = number as u8;
             let worker = Worker {
                 number,
+                parser: Parser::new(Arc::clone(&counters), flow.verify_checksums),
                 engine: Engine::new(&flow, counters)?,
                 output,
                 orders: taken,
-                hands: Hands(orders.clone()),
+                ways: orders.clone(),
                 shared: Arc::clone(&shared),
             };
             let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || worker.run());
@@ -124,10 +128,10 @@ impl Crew {
 
     /// Has all workers end their connections, as of the time of the last packet of all, and waits for them.
     pub(super) fn finish(self) -> Result<(), ReplayError> {
-        let last = self.shared.latest();
+        let (last, turns) = self.shared.latest();
         for (orders, _) in &self.workers {
             // One that is not there any more says why when it is waited for.
-            orders.send(Order::End(last)).ok();
+            orders.send(Order::End(last, turns)).ok();
         }
         let mut ended = self.workers.into_iter().map(|(_, thread)| thread).enumerate();
         ended.try_for_each(|(number, thread)| thread.join().unwrap_or(Err(ReplayError::WorkerEnded(number))))

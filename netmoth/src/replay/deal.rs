@@ -38,16 +38,16 @@ impl Dealer {
         Self { secret: std::array::from_fn(|_| random()), workers, pieces: Pieces::default() }
     }
 
-    /// The number of the worker, 0 .. workers; and whether the frame surely carries one packet, in one piece.
+    /// The number of the worker, 0 .. workers.
     #[inline]
-    pub(super) fn worker(&mut self, packet: &CapturedPacket<'_>, now: Instant) -> (usize, bool) {
+    pub(super) fn worker(&mut self, packet: &CapturedPacket<'_>, now: Instant) -> usize {
         let plain = match packet.link {
             Some(LinkType::Ethernet) => plain_flow(packet.data),
             _ => None,
         };
         match plain {
-            Some(flow) => (self.pick(&flow) as usize, true),
-            None => (self.by_parsing(packet, now) as usize, false),
+            Some(flow) => self.pick(&flow) as usize,
+            None => self.by_parsing(packet, now) as usize,
         }
     }
 
@@ -253,7 +253,7 @@ mod tests {
 
     fn worker(dealer: &mut Dealer, link: LinkType, data: &[u8]) -> usize {
         let packet = CapturedPacket { link: Some(link), data, wire_len: data.len() as u32, wall_ns: 0 };
-        dealer.worker(&packet, NOW).0
+        dealer.worker(&packet, NOW)
     }
 
     #[test]

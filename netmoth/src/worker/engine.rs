@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::ahead::Ahead;
+use super::parsed::Parsed;
 use crate::capture::BATCH;
 use crate::flow::{EndReason, FlowConfig, FlowError, FlowHash, FlowTable, RecordSink};
 use crate::metrics::WorkerCounters;
 use crate::time::Instant;
-use crate::wire::{self, Fragment, LinkType, MAX_TUNNELS, Nothing, Packet, Reject};
+use crate::wire::{self, Fragment, LinkType, MAX_TUNNELS, Nothing, Reject};
 
 /// One frame on its way through the engine.
 #[derive(Clone, Copy, Debug)]
@@ -29,15 +30,9 @@ pub struct Arrival<'a> {
 pub struct Engine {
     table: FlowTable,
     counters: Arc<WorkerCounters>,
-    batch: Box<[Slot; BATCH + MAX_TUNNELS]>,
+    batch: Box<[Parsed; BATCH + MAX_TUNNELS]>,
     hashes: Box<[FlowHash; BATCH + MAX_TUNNELS]>,
     verify_checksums: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Slot {
-    packet: Packet,
-    at: Instant,
 }
 
 impl Engine {
@@ -46,13 +41,12 @@ impl Engine {
     /// # Errors
     /// Where the table's memory can't be had.
     pub fn new(config: &FlowConfig, counters: Arc<WorkerCounters>) -> Result<Self, FlowError> {
-        let slot = Slot { packet: Packet::BLANK, at: Instant::default() };
         let verify_checksums = config.verify_checksums;
         Ok(Self {
             table: FlowTable::new(config)?,
             counters,
             verify_checksums,
-            batch: Box::new([slot; BATCH + MAX_TUNNELS]),
+            batch: Box::new([Parsed::BLANK; BATCH + MAX_TUNNELS]),
             hashes: Box::new([FlowHash::default(); BATCH + MAX_TUNNELS]),
         })
     }
@@ -75,10 +69,25 @@ impl Engine {
         loop {
             let (parsed, more) = self.parse(&mut frames);
             self.table.prefetch(&mut self.hashes[..parsed]);
-            self.update(parsed, out);
+            update(&mut self.table, &self.batch[..parsed], self.hashes.as_slice(), out);
             if !more {
                 break;
             }
+        }
+        self.publish();
+    }
+
+    /// Takes packets that a [`Parser`](super::Parser) has parsed and counted, in the order of their arrival.
+    pub fn book(&mut self, packets: &[Parsed], out: &mut impl RecordSink) {
+        let mut ahead = Parsed::ahead(packets);
+        for batch in packets.chunks(BATCH) {
+            let hashes = &mut self.hashes[..batch.len()];
+            for (Parsed { packet, at }, hash) in batch.iter().zip(hashes.iter_mut()) {
+                ahead.next();
+                self.table.hash_parsed(packet, *at, hash);
+            }
+            self.table.prefetch(hashes);
+            update(&mut self.table, batch, hashes, out);
         }
         self.publish();
     }
@@ -109,7 +118,7 @@ impl Engine {
             let Some(frame) = frames.next() else { break };
             received += 1;
             bytes += u64::from(frame.wire_len);
-            let Slot { packet, at } = &mut self.batch[parsed];
+            let Parsed { packet, at } = &mut self.batch[parsed];
             let common = frame.link == Some(LinkType::Ethernet)
                 && !self.verify_checksums
                 && wire::parse_common(frame.data, frame.wire_len, packet);
@@ -203,23 +212,25 @@ impl Engine {
         counters.tunnelled.add(parsed as u64 - tracked);
     }
 
-    fn update(&mut self, parsed: usize, out: &mut impl RecordSink) {
-        let mut last = None;
-        for (slot, hash) in self.batch[..parsed].iter().zip(self.hashes.iter()) {
-            // Within a live batch all times are equal; in a file a timer may be due between two packets.
-            if last != Some(slot.at.mono_ns) {
-                self.table.advance(slot.at, out);
-                last = Some(slot.at.mono_ns);
-            }
-            self.table.update(&slot.packet, hash, slot.at, out);
-        }
-    }
-
     fn publish(&self) {
         self.counters.flows_started.set(self.table.flows_started());
         self.counters.flows_open.set(self.table.len() as u64);
         let odd = self.table.odd_fragments();
         self.counters.overlapping_fragments.set(odd.overlapping);
         self.counters.tiny_fragments.set(odd.tiny);
+    }
+}
+
+/// Books the packets of a batch.
+#[inline(always)]
+fn update(table: &mut FlowTable, batch: &[Parsed], hashes: &[FlowHash], out: &mut impl RecordSink) {
+    let mut last = None;
+    for (Parsed { packet, at }, hash) in batch.iter().zip(hashes) {
+        // Within a live batch all times are equal; in a file a timer may be due between two packets.
+        if last != Some(at.mono_ns) {
+            table.advance(*at, out);
+            last = Some(at.mono_ns);
+        }
+        table.update(packet, hash, *at, out);
     }
 }

@@ -16,13 +16,13 @@ pub(super) struct Buffer {
     from: usize,
     /// First byte behind what was read.
     to: usize,
-    /// Bytes of the stream consumed before `bytes[0]`.
-    before: u64,
+    /// Offset in the stream of the first byte that is not consumed.
+    offset: u64,
 }
 
 impl Buffer {
     pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
-        Self { reader, bytes: vec![0; PIECE], from: 0, to: 0, before: 0 }
+        Self { reader, bytes: vec![0; PIECE], from: 0, to: 0, offset: 0 }
     }
 
     /// What was read and not consumed.
@@ -32,11 +32,13 @@ impl Buffer {
 
     /// Offset in the stream of the first byte that is not consumed.
     pub(super) fn offset(&self) -> u64 {
-        self.before + self.from as u64
+        self.offset
     }
 
     pub(super) fn consume(&mut self, count: usize) {
-        self.from = (self.from + count).min(self.to);
+        let count = count.min(self.to - self.from);
+        self.from += count;
+        self.pass(count);
     }
 
     /// Makes at least `wanted` bytes available; false where the stream ends before.
@@ -45,7 +47,6 @@ impl Buffer {
             return Ok(true);
         }
         self.bytes.copy_within(self.from..self.to, 0);
-        self.before += self.from as u64;
         self.to -= self.from;
         self.from = 0;
         if self.bytes.len() < wanted {
@@ -60,6 +61,19 @@ impl Buffer {
             }
         }
         Ok(true)
+    }
+
+    /// So many bytes were consumed, of those that are here or of what was taken away.
+    pub(super) fn pass(&mut self, count: usize) {
+        self.offset += count as u64;
+    }
+
+    /// Takes the stream away, with what is not consumed.
+    pub(super) fn detach(&mut self) -> Box<dyn Read + Send> {
+        let unread = self.bytes[self.from..self.to].to_vec();
+        self.to = self.from;
+        let reader = std::mem::replace(&mut self.reader, Box::new(io::empty()));
+        Box::new(io::Cursor::new(unread).chain(reader))
     }
 
     /// The stream from the first byte that is not consumed.

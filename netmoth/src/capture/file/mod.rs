@@ -5,14 +5,17 @@
 
 mod buffer;
 mod chooser;
+mod deal;
 mod error;
 mod linktype;
 mod pcap;
 mod pcapng;
+mod piece;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 
@@ -20,6 +23,7 @@ use super::BATCH;
 use crate::wire::LinkType;
 use buffer::Buffer;
 use chooser::Chooser;
+pub use piece::{Claim, Piece, Stream};
 
 pub use error::FileError;
 
@@ -91,6 +95,11 @@ pub struct CaptureFile {
     packets: u64,
     chooser: Option<Chooser>,
     warned: Vec<u32>,
+    /// The beginning of a record of which the stream, read apart, has not brought the rest yet.
+    left: Vec<u8>,
+    /// The file itself, where it is a regular one.
+    regular: Option<Arc<File>>,
+    compressed: bool,
 }
 
 /// Magic number of gzip (RFC 1952 section 2.3.1).
@@ -108,10 +117,13 @@ impl CaptureFile {
         let name = path.display().to_string();
         let fail = |cause: io::Error| FileError::Open { name: name.clone(), cause: cause.into() };
         let file = File::open(path).map_err(fail)?;
-        if file.metadata().map_err(fail)?.is_dir() {
+        let kind = file.metadata().map_err(fail)?;
+        if kind.is_dir() {
             return Err(FileError::Folder { name });
         }
-        Self::from_reader(name, Box::new(file))
+        let file = Arc::new(file);
+        let regular = kind.is_file().then(|| Arc::clone(&file));
+        Ok(Self { regular, ..Self::from_reader(name, Box::new(file))? })
     }
 
     /// Reads a capture from any stream; `name` stands in messages.
@@ -120,7 +132,8 @@ impl CaptureFile {
     /// As [`CaptureFile::open`].
     pub fn from_reader(name: String, reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
         let mut buffer = Buffer::new(reader);
-        if buffer.fill(2).is_ok_and(|full| full) && buffer.bytes().starts_with(&GZIP) {
+        let compressed = buffer.fill(2).is_ok_and(|full| full) && buffer.bytes().starts_with(&GZIP);
+        if compressed {
             buffer = Buffer::new(Box::new(MultiGzDecoder::new(buffer.into_reader())));
         }
         // A file shorter than this is judged by what there is.
@@ -134,7 +147,17 @@ impl CaptureFile {
             None if pcapng::Reader::recognises(buffer.bytes()) => Format::PcapNg(pcapng::Reader::default()),
             None => return Err(FileError::not_a_capture(name, buffer.bytes())),
         };
-        Ok(Self { name, buffer, format, packets: 0, chooser: None, warned: Vec::new() })
+        Ok(Self {
+            name,
+            buffer,
+            format,
+            packets: 0,
+            chooser: None,
+            warned: Vec::new(),
+            left: Vec::new(),
+            regular: None,
+            compressed,
+        })
     }
 
     /// Has only packets handed over that match an expression in tcpdump's language; the empty one matches all.
@@ -174,33 +197,13 @@ impl CaptureFile {
         }
     }
 
-    /// Hands the next packets, all that are there without reading on, to `each`. Returns false at the end of the file.
-    ///
-    /// # Errors
-    /// As [`CaptureFile::next_batch`].
-    pub fn next_stretch(&mut self, mut each: impl FnMut(&CapturedPacket<'_>)) -> Result<bool, FileError> {
-        loop {
-            let bytes = self.buffer.bytes();
-            let (mut count, chooser) = (0, &mut self.chooser);
-            let (done, stop) = self.format.walk(bytes, usize::MAX, |at| {
-                let packet = CapturedPacket::in_bytes(bytes, &at);
-                count += 1;
-                if chooser.as_mut().is_none_or(|chooser| chooser.takes(&packet, at.written)) {
-                    each(&packet);
-                }
-            });
-            self.done(done, count);
-            self.chosen()?;
-            let more = self.stopped(stop, count > 0)?;
-            if count > 0 || !more {
-                return Ok(more);
-            }
-        }
-    }
-
     /// So many bytes with so many packets are done with.
     fn done(&mut self, bytes: usize, packets: usize) {
         self.buffer.consume(bytes);
+        self.counted(packets);
+    }
+
+    fn counted(&mut self, packets: usize) {
         self.packets += packets as u64;
         if packets > 0 {
             self.warn_of_unsupported();
@@ -210,9 +213,7 @@ impl CaptureFile {
     /// After a walk that `found` packets, or none: reads on where that is what it wants. Returns false at the end of the file.
     fn stopped(&mut self, stop: Stop, found: bool) -> Result<bool, FileError> {
         match stop {
-            Stop::Damaged(what) => {
-                Err(FileError::Damaged { name: self.name.clone(), offset: self.buffer.offset(), what })
-            }
+            Stop::Damaged(what) => Err(self.damaged(what)),
             Stop::Need(bytes) if !found => match self.buffer.fill(bytes) {
                 Ok(true) => Ok(true),
                 Ok(false) if self.buffer.bytes().is_empty() && !self.inside_a_block() => Ok(false),
@@ -262,6 +263,10 @@ impl CaptureFile {
     /// Of these, those that did not match.
     pub fn not_matched(&self) -> u64 {
         self.chooser.as_ref().map_or(0, Chooser::not_matched)
+    }
+
+    fn damaged(&self, what: &'static str) -> FileError {
+        FileError::Damaged { name: self.name.clone(), offset: self.buffer.offset(), what }
     }
 
     fn truncated(&self) -> FileError {

@@ -159,34 +159,47 @@ fn a_file_of_many_packets_comes_in_batches_and_in_order() {
     assert!(seen.iter().enumerate().all(|(i, p)| p.3 == i as i64 * 1_000_000_000 && p.1.len() == 1400));
 }
 
+/// Reads a file apart from its packets, handing each to `each`. Returns how many pieces brought some, and how it ended.
+fn deal(file: &mut CaptureFile, mut each: impl FnMut(&CapturedPacket<'_>)) -> (usize, Result<(), FileError>) {
+    let (mut stream, mut piece, mut with_packets) = (file.detach(), Piece::default(), 0);
+    loop {
+        let read = stream.read(&mut piece);
+        let before = file.packets();
+        let dealt = file.deal(&mut piece, |packet, _| each(packet));
+        with_packets += usize::from(file.packets() > before);
+        match (dealt, read) {
+            (Ok(()), Ok(true)) => {}
+            (Ok(()), read) => return (with_packets, file.ended(read.map(|_| ()))),
+            (error, _) => return (with_packets, error),
+        }
+    }
+}
+
 #[test]
-fn stretches_hold_the_same_packets() {
+fn pieces_hold_the_same_packets() {
     let packets: Vec<_> = (0..3_000_u32).map(|i| vec![i as u8; 1 + (i as usize * 37) % 1500]).collect();
     let records: Vec<_> = packets.iter().map(|data| (1, 0, data.as_slice(), data.len() as u32)).collect();
     let large = vec![9; 3 << 20];
     let all: Vec<_> =
         records.iter().copied().chain([(2, 0, large.as_slice(), 3 << 20)]).chain(records.clone()).collect();
     let bytes = pcap(0xa1b2_c3d4, false, 1, &all);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("capture.pcap");
     for cut in [0, 5] {
-        let reader = Cursor::new(bytes[..bytes.len() - cut].to_vec());
-        let mut file = CaptureFile::from_reader("test".into(), Box::new(reader)).unwrap();
-        let (mut seen, mut stretches) = (0, 0);
-        let end = loop {
-            let before = seen;
-            let more = file.next_stretch(|packet| {
+        let bytes = &bytes[..bytes.len() - cut];
+        std::fs::write(&path, bytes).unwrap();
+        let stream = Box::new(Cursor::new(bytes.to_vec()));
+        for mut file in [CaptureFile::open(&path).unwrap(), CaptureFile::from_reader("test".into(), stream).unwrap()] {
+            let mut seen = 0;
+            let (pieces, end) = deal(&mut file, |packet| {
                 assert_eq!(packet.data, all[seen].2, "packet {seen}");
                 seen += 1;
             });
-            stretches += usize::from(seen > before);
-            match more {
-                Ok(true) => {}
-                end => break end,
-            }
-        };
-        assert_eq!((seen, file.packets()), (all.len() - cut.min(1), (all.len() - cut.min(1)) as u64));
-        assert!(stretches > 10, "{stretches}");
-        let cut_off = matches!(&end, Err(FileError::Truncated { packets, .. }) if *packets == seen as u64);
-        assert!(if cut == 0 { matches!(end, Ok(false)) } else { cut_off }, "{end:?}");
+            assert_eq!((seen, file.packets()), (all.len() - cut.min(1), (all.len() - cut.min(1)) as u64));
+            assert!(pieces > 10, "{pieces}");
+            let cut_off = matches!(&end, Err(FileError::Truncated { packets, .. }) if *packets == seen as u64);
+            assert!(if cut == 0 { end.is_ok() } else { cut_off }, "{end:?}");
+        }
     }
 }
 

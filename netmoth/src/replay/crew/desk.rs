@@ -1,82 +1,27 @@
-//! Where the workers read: one at a time, the next stretch of the file, dealt to all.
+//! What the workers have in common, and where they deal: one at a time, the packets of the next piece of the file.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::Sender;
 
-use super::{Order, Read};
-use crate::capture::file::{CaptureFile, CapturedPacket};
+use super::Read;
+use super::intake::{Intake, Taken, Wish};
+use super::stretch::{Place, Stretch};
+use crate::capture::file::{CaptureFile, Piece};
 use crate::replay::deal::Dealer;
 use crate::time::{Instant, ReplayClock};
-use crate::wire::LinkType;
 
-/// Stretches that each worker should have before it: while it works on one, the next is there.
-const AHEAD: usize = 6;
+/// Stretches that there are for each worker: one that it books, and one that it parses meanwhile or that waits to be booked. With
+/// more of them, fewer would still be in a cache when they are booked.
+const STRETCHES: usize = 2;
 
-/// Stretches that there are for so many workers: what all have before them, in hand, and one that is read into.
-fn stretches(workers: usize) -> usize {
-    (AHEAD + 2) * workers + 1
-}
-
-/// Bytes that are kept of a frame that surely carries one packet: its headers, and more than anything looks at behind them.
-const HEADERS: usize = 128;
-
-/// A packet that was dealt.
-#[derive(Clone, Copy)]
-pub(super) struct Card {
-    /// Its bytes are those from the end of the one before it to here.
-    pub(super) end: u32,
-    pub(super) wire_len: u32,
-    pub(super) link: Option<LinkType>,
-    pub(super) at: Instant,
-}
-
-/// The packets of one worker, their bytes side by side: they come from another core's cache as fast as that can be.
-#[derive(Default)]
-pub(super) struct Hand {
-    pub(super) cards: Vec<Card>,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl Hand {
-    fn take(&mut self, packet: &CapturedPacket<'_>, bytes: &[u8], at: Instant) {
-        self.bytes.extend_from_slice(bytes);
-        let end = self.bytes.len() as u32;
-        self.cards.push(Card { end, wire_len: packet.wire_len, link: packet.link, at });
-    }
-}
-
-/// A stretch of the file with the packets of each worker.
-pub(super) struct Stretch {
-    pub(super) hands: Vec<Hand>,
-}
-
-impl Stretch {
-    /// Lets go of a stretch. Gives it back, without packets, where nobody else looks at it.
-    fn emptied(stretch: Arc<Self>) -> Option<Self> {
-        let mut stretch = Arc::into_inner(stretch)?;
-        for hand in &mut stretch.hands {
-            hand.cards.clear();
-            hand.bytes.clear();
-        }
-        Some(stretch)
-    }
-}
-
-/// All workers' ways in.
-pub(super) struct Hands(pub(super) Vec<Sender<Order>>);
-
-impl Hands {
-    /// Stretches that a worker has before it.
-    fn before(&self, worker: usize) -> usize {
-        self.0[worker].len()
-    }
-}
-
-/// What all workers have in common.
+/// What all workers share.
 pub(super) struct Shared {
+    intake: Intake,
     desk: Mutex<Desk>,
+    /// Whose piece is dealt next.
+    turn: AtomicU64,
     spares: Mutex<Vec<Stretch>>,
     /// Packets read so far, of this file.
     pub(super) packets: AtomicU64,
@@ -85,60 +30,63 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(desk: Desk) -> Self {
-        let count = desk.workers;
-        let empty = || Stretch { hands: (0..count).map(|_| Hand::default()).collect() };
-        let spares = (0..stretches(count)).map(|_| empty()).collect();
+    pub(super) fn new(workers: usize) -> Self {
         Self {
-            desk: Mutex::new(desk),
-            spares: Mutex::new(spares),
+            intake: Intake::default(),
+            desk: Mutex::new(Desk::new(workers)),
+            turn: AtomicU64::new(0),
+            spares: Mutex::new((0..STRETCHES * workers).map(|_| Stretch::new(workers)).collect()),
             packets: AtomicU64::new(0),
             failed: AtomicBool::new(false),
         }
     }
 
-    /// Puts a file on the desk as soon as nobody reads; `done` is told how its reading ended. False where a reader has panicked.
-    pub(super) fn put(&self, file: CaptureFile, done: Sender<Read>) -> bool {
-        self.desk.lock().map(|mut desk| desk.file = Some((file, done))).is_ok()
-    }
-
-    /// The time of the last packet that was read.
-    pub(super) fn latest(&self) -> Instant {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner).clock.latest()
-    }
-
-    /// Reads ahead, where there is something to read, nobody reads, and somebody will want it. False where there is nothing to
-    /// read.
-    pub(super) fn read_ahead(&self, worker: usize, hands: &Hands) -> bool {
-        if hands.before(worker) > 0 {
-            return true;
-        }
-        while hands.before(worker) < AHEAD {
-            let mut desk = match self.desk.try_lock() {
-                Ok(desk) => desk,
-                Err(TryLockError::WouldBlock) => return true,
-                Err(TryLockError::Poisoned(_)) => {
-                    self.failed.store(true, Ordering::Release);
-                    return false;
-                }
-            };
-            if desk.file.is_none() {
-                return false;
-            }
-            let Some(stretch) = self.spare() else { return true };
-            if let Some(rest) = desk.one_stretch(stretch, hands) {
-                self.give_back(rest);
-            }
-            self.packets.store(desk.packets, Ordering::Relaxed);
-        }
+    /// Puts a file on the desk; `done` is told how its reading ended. False where a worker has panicked.
+    pub(super) fn put(&self, mut file: CaptureFile, done: Sender<Read>) -> bool {
+        let Ok(mut desk) = self.desk.lock() else { return false };
+        let number = self.intake.put(file.detach());
+        desk.file = Some(OnDesk { file, number, done });
         true
     }
 
-    fn spare(&self) -> Option<Stretch> {
+    /// The time of the last packet that was read, and how many pieces there were.
+    pub(super) fn latest(&self) -> (Instant, u64) {
+        (self.desk.lock().unwrap_or_else(PoisonError::into_inner).clock.latest(), self.intake.turns())
+    }
+
+    /// Reads a piece, if nobody else does.
+    pub(super) fn read(&self, piece: &mut Piece) -> Wish<'_> {
+        self.intake.take(piece)
+    }
+
+    pub(super) fn is_turn(&self, turn: u64) -> bool {
+        self.turn.load(Ordering::Acquire) == turn
+    }
+
+    /// Finds the packets of a piece whose turn it is, and says whose they are.
+    pub(super) fn deal(&self, taken: Taken, piece: &mut Piece, places: &mut Vec<Place>) {
+        places.clear();
+        let (turn, number) = (taken.turn, taken.file);
+        let Ok(mut desk) = self.desk.lock() else {
+            self.failed.store(true, Ordering::Release);
+            return;
+        };
+        let ended = desk.deal(taken, piece, places);
+        self.packets.store(desk.packets, Ordering::Relaxed);
+        drop(desk);
+        self.turn.store(turn + 1, Ordering::Release);
+        if let Some((done, read)) = ended {
+            self.intake.close(number);
+            // Who put it there waits for this, unless all is over.
+            done.send(read).ok();
+        }
+    }
+
+    pub(super) fn spare(&self) -> Option<Stretch> {
         self.spares.lock().ok()?.pop()
     }
 
-    fn give_back(&self, stretch: Stretch) {
+    pub(super) fn give_back(&self, stretch: Stretch) {
         if let Ok(mut spares) = self.spares.lock() {
             spares.push(stretch);
         }
@@ -152,59 +100,43 @@ impl Shared {
     }
 }
 
+/// A file whose packets are dealt.
+struct OnDesk {
+    file: CaptureFile,
+    number: u64,
+    done: Sender<Read>,
+}
+
 /// What only one may have at a time: the file, and the order of its packets.
-pub(super) struct Desk {
-    workers: usize,
-    /// Payloads are wanted, too.
-    whole: bool,
+struct Desk {
     dealer: Dealer,
     clock: ReplayClock,
-    file: Option<(CaptureFile, Sender<Read>)>,
+    file: Option<OnDesk>,
     packets: u64,
 }
 
 impl Desk {
-    pub(super) fn new(workers: usize, whole: bool) -> Self {
-        let dealer = Dealer::new(workers as u32);
-        Self { workers, whole, dealer, clock: ReplayClock::default(), file: None, packets: 0 }
+    fn new(workers: usize) -> Self {
+        Self { dealer: Dealer::new(workers as u32), clock: ReplayClock::default(), file: None, packets: 0 }
     }
 
-    /// Deals the next packets of the file. Gives the stretch back where there were none.
-    fn one_stretch(&mut self, mut stretch: Stretch, hands: &Hands) -> Option<Stretch> {
-        let Self { whole, dealer, clock, file, packets, .. } = self;
-        let Some((reading, _)) = file else { return Some(stretch) };
-        let mut dealt = false;
-        let more = reading.next_stretch(|packet| {
-            let at = clock.at(packet.wall_ns);
-            let (worker, plain) = dealer.worker(packet, at);
-            let kept = if plain && !*whole { packet.data.len().min(HEADERS) } else { packet.data.len() };
-            stretch.hands[worker].take(packet, &packet.data[..kept], at);
-            dealt = true;
+    /// Says whose the packets of a piece are. Where the file ends with it, gives it with how its reading ended.
+    fn deal(&mut self, taken: Taken, piece: &mut Piece, places: &mut Vec<Place>) -> Option<(Sender<Read>, Read)> {
+        let Self { dealer, clock, file, packets } = self;
+        // What was read behind the end of a file is of no use.
+        let OnDesk { file: reading, .. } = file.as_mut().filter(|file| file.number == taken.file)?;
+        let dealt = reading.deal(piece, |packet, at| {
+            let now = clock.at(packet.wall_ns);
+            let worker = dealer.worker(packet, now) as u8;
+            let (start, end) = (at.start as u32, at.end as u32);
+            places.push(Place { start, end, wire_len: packet.wire_len, link: packet.link, worker, at: now });
         });
         *packets = reading.packets();
-        let rest = if dealt { hand_out(stretch, hands) } else { Some(stretch) };
-        let ended = match more {
-            Ok(true) => return rest,
-            Ok(false) => Ok(()),
-            Err(error) => Err(error),
+        let ended = match (dealt, taken.read) {
+            (Ok(()), Ok(true)) => return None,
+            (Ok(()), read) => reading.ended(read.map(|_| ())),
+            (Err(error), _) => Err(error),
         };
-        if let Some((file, done)) = file.take() {
-            // Who put it there waits for this, unless all is over.
-            done.send((file, ended)).ok();
-        }
-        rest
+        file.take().map(|OnDesk { file, done, .. }| (done, (file, ended)))
     }
-}
-
-/// To each worker that has packets in it, under the desk's lock: so all get the stretches in the order of the file.
-fn hand_out(stretch: Stretch, hands: &Hands) -> Option<Stretch> {
-    let stretch = Arc::new(stretch);
-    for (number, orders) in hands.0.iter().enumerate() {
-        if !stretch.hands[number].cards.is_empty() {
-            // A worker that is gone has said why.
-            orders.send(Order::Take(Arc::clone(&stretch))).ok();
-        }
-    }
-    // The workers may be done before this lets go of it.
-    Stretch::emptied(stretch)
 }
