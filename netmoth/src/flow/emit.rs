@@ -1,7 +1,7 @@
 //! From an entry to the record of its current part.
 
 use super::entry::{Cold, Entry, NO_RTT};
-use super::history::Letter;
+use super::history::{self, Letter};
 use super::key::Key;
 use super::odd::Odd;
 use super::record::{ConnState, EndReason, FlowRecord, History};
@@ -13,7 +13,6 @@ pub(super) fn record(hot: &Entry, cold: &Cold, odd: Option<&Odd>, reason: EndRea
     let originator = hot.originator();
     let responder = 1 - originator;
     let (vlan, inner_vlan) = hot.key.vlans();
-    let history = cold.history();
     let mut record = FlowRecord {
         flow_id: cold.flow_id,
         part: hot.part,
@@ -36,13 +35,15 @@ pub(super) fn record(hot: &Entry, cold: &Cold, odd: Option<&Odd>, reason: EndRea
         dst_payload_bytes: hot.payload(responder),
         src_tcp_flags: hot.flags[originator],
         dst_tcp_flags: hot.flags[responder],
-        conn_state: conn_state(hot, &history),
-        history,
+        conn_state: ConnState::Oth,
+        history: History::EMPTY,
         tcp_rtt_us: (hot.rtt_us != NO_RTT).then_some(hot.rtt_us),
         src_retransmits: odd.map_or(0, |odd| odd.repeated[originator]),
         dst_retransmits: odd.map_or(0, |odd| odd.repeated[responder]),
         end_reason: reason,
     };
+    history::unpack(&cold.letters, &mut record.history);
+    record.conn_state = conn_state(hot, &record.history);
     fill_ends(&mut record, &hot.key, originator);
     record
 }
@@ -51,7 +52,7 @@ fn conn_state(hot: &Entry, history: &History) -> ConnState {
     let originator = hot.originator();
     let sent = |side: usize| hot.seen[side] & Letter::Data.bit() != 0;
     match hot.key.protocol() {
-        TCP => hot.sides().conn_state(originator, sent(0) || sent(1), history.as_str()),
+        TCP => hot.sides().conn_state(originator, sent(0) || sent(1), || history.as_str()),
         UDP => match (sent(originator), sent(1 - originator)) {
             (true, true) => ConnState::SF,
             (true, false) => ConnState::S0,

@@ -5,7 +5,6 @@ use std::mem::offset_of;
 use super::history::{self, FLIP, Letter};
 use super::key::Key;
 use super::odd::{NOTHING_ODD, Odd, Odds};
-use super::record::History;
 use super::tcp::{Sides, State};
 use super::wheel::Class;
 use crate::prefetch;
@@ -204,10 +203,6 @@ impl Cold {
     /// That of a connection without packets.
     pub(super) fn new(flow_id: i64) -> Self {
         Self { letters: history::NO_LETTERS, flow_id, start_seq: [0; 2], odd: NOTHING_ODD }
-    }
-
-    pub(super) fn history(&self) -> History {
-        history::unpack(&self.letters)
     }
 }
 

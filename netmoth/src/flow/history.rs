@@ -34,8 +34,8 @@ pub(super) enum Letter {
     Corrupt,
 }
 
-const NAMES: [u8; 13] = *b"SHADFRGTWIQXC";
-const FLIPPED: u8 = 30;
+/// By code: each letter for the originator and for the responder, and [`FLIP`].
+const LETTERS: [u8; 32] = *b"SsHhAaDdFfRrGgTtWwIiQqXxCc????^?";
 
 /// Letters per word.
 const PER_WORD: usize = 12;
@@ -59,7 +59,7 @@ impl Letter {
 }
 
 /// Code of `^`.
-pub(super) const FLIP: u8 = FLIPPED;
+pub(super) const FLIP: u8 = 30;
 
 fn code_at(words: &[u64; 2], position: usize) -> u8 {
     (words[position / PER_WORD] >> (5 * (position % PER_WORD))) as u8 & NO_LETTER
@@ -73,22 +73,16 @@ pub(super) fn push(words: &mut [u64; 2], code: u8) {
     }
 }
 
-/// The letters as text.
-pub(super) fn unpack(words: &[u64; 2]) -> History {
-    let mut history = History::EMPTY;
+/// Appends the letters to `history`, where it stands: a copy of what was written letter by letter would wait for all of them.
+#[inline]
+pub(super) fn unpack(words: &[u64; 2], history: &mut History) {
     for position in 0..2 * PER_WORD {
         let code = code_at(words, position);
         if code == NO_LETTER {
             break;
         }
-        let letter = match NAMES.get(usize::from(code >> 1)) {
-            Some(name) if code & 1 == 1 => name.to_ascii_lowercase(),
-            Some(&name) => name,
-            None => b'^',
-        };
-        history.push(letter);
+        history.push(LETTERS[usize::from(code)]);
     }
-    history
 }
 
 /// Zeek's logarithmic scale: the event is noted at its 1st, 10th, 100th, … time.
@@ -109,6 +103,12 @@ pub(super) fn is_noted(count: u32) -> bool {
 mod tests {
     use super::*;
 
+    fn text(words: &[u64; 2]) -> String {
+        let mut history = History::EMPTY;
+        unpack(words, &mut history);
+        history.as_str().to_owned()
+    }
+
     #[test]
     fn packed_letters_come_out_as_they_went_in() {
         let mut words = NO_LETTERS;
@@ -116,19 +116,19 @@ mod tests {
             .into_iter()
             .chain([Letter::Gap, Letter::Retransmission, Letter::ZeroWindow, Letter::Inconsistent])
             .chain([Letter::MultiFlag, Letter::Partial, Letter::Corrupt]);
-        assert_eq!(unpack(&words).as_str(), "");
+        assert_eq!(text(&words), "");
         push(&mut words, FLIP);
         for (position, letter) in all.enumerate() {
             push(&mut words, letter.code(position % 2 == 1));
         }
-        assert_eq!(unpack(&words).as_str(), "^ShAdFrGtWiQxC");
+        assert_eq!(text(&words), "^ShAdFrGtWiQxC");
     }
 
     #[test]
     fn what_does_not_fit_is_left_out() {
         let mut words = NO_LETTERS;
         (0..30).for_each(|_| push(&mut words, Letter::Reset.code(false)));
-        assert_eq!(unpack(&words).as_str(), "R".repeat(24));
+        assert_eq!(text(&words), "R".repeat(24));
     }
 
     #[test]

@@ -40,8 +40,14 @@ impl Bucket {
         bits
     }
 
+    /// Where `entry` stands, without a branch likewise.
+    #[inline(always)]
     fn place_of(&self, entry: u32) -> Option<usize> {
-        self.entries.iter().position(|&other| other == entry)
+        let mut bits = 0;
+        for (place, &other) in self.entries.iter().enumerate() {
+            bits |= u32::from(other == entry) << place;
+        }
+        (bits != 0).then(|| bits.trailing_zeros() as usize)
     }
 }
 

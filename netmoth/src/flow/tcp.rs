@@ -188,7 +188,12 @@ impl Sides {
     }
 
     /// Zeek's word. `payload` says whether either side has sent any, `history` what the connection's story is.
-    pub(super) fn conn_state(self, originator: usize, payload: bool, history: &str) -> ConnState {
+    pub(super) fn conn_state<'a>(
+        self,
+        originator: usize,
+        payload: bool,
+        history: impl FnOnce() -> &'a str,
+    ) -> ConnState {
         use State::{Closed, Established, Inactive, Partial, Reset, SynAckSent, SynSent};
         let (orig, resp) = (self.now[originator], self.now[1 - originator]);
         let unseen = |state| matches!(state, Inactive | Partial);
@@ -205,7 +210,7 @@ impl Sides {
             (Reset, _) => {
                 if !unseen(resp) {
                     ConnState::Rsto
-                } else if gave_up(history) {
+                } else if gave_up(history()) {
                     ConnState::Rstos0
                 } else {
                     ConnState::Oth
@@ -268,7 +273,7 @@ mod tests {
                 _ => 'A',
             })
             .collect();
-        sides.conn_state(originator, payload, &history)
+        sides.conn_state(originator, payload, || &history)
     }
 
     const SA: u8 = SYN | ACK;
@@ -319,7 +324,7 @@ mod tests {
         // The SYN-ACK came first and its sender was taken for the originator.
         assert!(!sides.segment(0, 0, SA, 0));
         assert!(sides.segment(1, 0, SYN, 0));
-        assert_eq!(sides.conn_state(1, false, "^hS"), ConnState::S1);
+        assert_eq!(sides.conn_state(1, false, || "^hS"), ConnState::S1);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! It re-files lazily: a packet only writes its entry's time, and an entry that turns out not to be due when its slot
 //! comes is filed again. There is one wheel per [`Class`], so that a full table finds whom to evict without a search.
 //!
-//! Every entry stands in exactly one list: that of a timer, or that of the free entries.
+//! Every entry stands in exactly one list, that of a timer or that of the free entries, but for those that are being looked at
+//! because they may be due.
 
 use super::config::{FlowError, reserve};
 
@@ -189,10 +190,7 @@ impl Wheels {
             // The other lists of the slot are only looked at where this one is empty now: a store that is read back in another
             // size waits.
             if next == NONE && is_empty(&self.heads[place]) {
-                self.filled[place / 64] &= !(1 << (place % 64));
-                if self.filled[place / 64] == 0 {
-                    self.filled_words[place / 64 / WORDS] &= !(1 << (place / 64 % WORDS));
-                }
+                self.unmark(place);
             }
         }
     }
@@ -221,15 +219,15 @@ impl Wheels {
         true
     }
 
-    /// Entries of one slot that has come by `now`, as many as there are and `due` has room for: to be taken out, each of them, and
-    /// filed again or ended. Returns how many.
-    pub(super) fn next_due(&mut self, now: u32, due: &mut [u32]) -> usize {
+    /// Takes entries out of one slot that has come by `now`, as many as there are and `due` has room for: each of them is then to be
+    /// filed again or given back. Returns how many.
+    pub(super) fn take_due(&mut self, now: u32, due: &mut [u32]) -> usize {
         loop {
             for class in Class::ALL {
                 let place = class as usize * SLOTS as usize + (self.visited & (SLOTS - 1)) as usize;
                 if !is_empty(&self.heads[place]) {
                     self.pending = true;
-                    return self.first_of(place, due);
+                    return self.take_first(place, due);
                 }
             }
             self.pending = false;
@@ -239,17 +237,32 @@ impl Wheels {
         }
     }
 
-    /// The first entries of a place, from each of its lists in turn.
-    fn first_of(&self, place: usize, found: &mut [u32]) -> usize {
-        let (mut count, mut next) = (0, self.heads[place]);
-        while count < found.len() && !is_empty(&next) {
-            for entry in next.iter_mut().filter(|entry| **entry != NONE) {
+    /// Takes the first entries out of a place, from each of its lists in turn.
+    fn take_first(&mut self, place: usize, found: &mut [u32]) -> usize {
+        let (mut count, mut heads) = (0, self.heads[place]);
+        while count < found.len() && !is_empty(&heads) {
+            for head in heads.iter_mut().filter(|head| **head != NONE) {
                 let Some(room) = found.get_mut(count) else { break };
-                *room = std::mem::replace(entry, self.links[*entry as usize].next);
+                *room = std::mem::replace(head, self.links[*head as usize].next);
                 count += 1;
             }
         }
+        self.heads[place] = heads;
+        for (lane, head) in heads.into_iter().enumerate().filter(|(_, head)| *head != NONE) {
+            self.links[head as usize].previous = FIRST | (place * LANES + lane) as u32;
+        }
+        if is_empty(&heads) {
+            self.unmark(place);
+        }
         count
+    }
+
+    /// All lists of this place are empty.
+    fn unmark(&mut self, place: usize) {
+        self.filled[place / 64] &= !(1 << (place % 64));
+        if self.filled[place / 64] == 0 {
+            self.filled_words[place / 64 / WORDS] &= !(1 << (place / 64 % WORDS));
+        }
     }
 
     /// The entry of `class` that is filed nearest to its expiry, found in three steps: word, bit, list.

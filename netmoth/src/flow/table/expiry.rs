@@ -27,16 +27,17 @@ impl FlowTable {
         if !self.wheels.is_due(tick) {
             return;
         }
-        let mut due = [0; VISITED_AT_ONCE];
+        let (mut due, mut hashes) = ([0; VISITED_AT_ONCE], [0; VISITED_AT_ONCE]);
         for _ in 0..VISITS / VISITED_AT_ONCE {
-            let count = self.wheels.next_due(tick, &mut due);
+            let count = self.wheels.take_due(tick, &mut due);
             if count == 0 {
                 return;
             }
-            self.prefetch_due(&due[..count], tick);
-            for &entry in &due[..count] {
-                if !self.settle(entry, tick, out) {
-                    self.wheels.remove(entry);
+            self.prefetch_due(&due[..count], &mut hashes, tick);
+            for (&entry, &hash) in due[..count].iter().zip(&hashes) {
+                if self.is_over(entry, tick) {
+                    self.close(entry, hash, self.idle_reason(entry), out);
+                } else {
                     self.file(entry);
                 }
             }
@@ -56,16 +57,16 @@ impl FlowTable {
     }
 
     /// Asks for what ending these entries will need: they were silent, and stand far off in memory. Those that go on need
-    /// less.
-    fn prefetch_due(&self, due: &[u32], tick: u32) {
+    /// less. Gives the hashes of the others.
+    fn prefetch_due(&self, due: &[u32], hashes: &mut [u32], tick: u32) {
         for &entry in due {
             self.entries[entry as usize].prefetch();
         }
-        for &entry in due {
-            let hot = &self.entries[entry as usize];
-            if elapsed(tick, hot.last_tick) >= self.idle_limit(hot) {
+        for (&entry, hash) in due.iter().zip(hashes) {
+            if self.is_over(entry, tick) {
                 prefetch::line(&self.cold[entry as usize]);
-                self.index.prefetch(self.hasher.hash(&hot.key));
+                *hash = self.hasher.hash(&self.entries[entry as usize].key);
+                self.index.prefetch(*hash);
             }
         }
     }
@@ -74,13 +75,18 @@ impl FlowTable {
     /// of the table all come through here, so that it makes no difference which of them comes first.
     #[inline]
     pub(super) fn settle(&mut self, entry: u32, tick: u32, out: &mut impl RecordSink) -> bool {
-        let hot = &self.entries[entry as usize];
-        if elapsed(tick, hot.last_tick) < self.idle_limit(hot) {
-            return false;
+        let over = self.is_over(entry, tick);
+        if over {
+            self.end(entry, self.idle_reason(entry), out);
         }
-        let reason = self.idle_reason(entry);
-        self.end(entry, reason, out);
-        true
+        over
+    }
+
+    /// Whether a connection has been silent for too long at `tick`.
+    #[inline]
+    fn is_over(&self, entry: u32, tick: u32) -> bool {
+        let hot = &self.entries[entry as usize];
+        elapsed(tick, hot.last_tick) >= self.idle_limit(hot)
     }
 
     /// Milliseconds without a packet after which the connection is over.
@@ -142,17 +148,17 @@ impl FlowTable {
         self.wheels.file(entry, hot.class(), due);
     }
 
-    /// Takes an entry out of its list, emits its last part and gives the entry back.
+    /// Takes an entry out of its list and closes it.
     pub(super) fn end(&mut self, entry: u32, reason: EndReason, out: &mut impl RecordSink) {
         self.wheels.remove(entry);
-        self.emit(entry, reason, out);
-        self.release(entry);
+        let hash = self.hasher.hash(&self.entries[entry as usize].key);
+        self.close(entry, hash, reason, out);
     }
 
-    pub(super) fn release(&mut self, entry: u32) {
-        let key = &mut self.entries[entry as usize].key;
-        let hash = self.hasher.hash(key);
-        key.clear();
+    /// Emits the last part of an entry that is in no list and whose key has this hash, and gives the entry back.
+    fn close(&mut self, entry: u32, hash: u32, reason: EndReason, out: &mut impl RecordSink) {
+        self.emit(entry, reason, out);
+        self.entries[entry as usize].key.clear();
         self.index.remove(hash, entry);
         self.odds.give_back(self.cold[entry as usize].odd);
         self.wheels.give_back(entry);
