@@ -28,6 +28,10 @@ impl CaptureFile {
         piece: &mut Piece,
         mut each: impl FnMut(&CapturedPacket<'_>, Range<usize>),
     ) -> Result<(), FileError> {
+        if self.left.len() + piece.bytes().len() < self.needed {
+            self.left.extend_from_slice(piece.bytes());
+            return Ok(());
+        }
         piece.prepend(&self.left);
         let bytes = piece.bytes();
         let (mut count, chooser) = (0, &mut self.chooser);
@@ -43,10 +47,12 @@ impl CaptureFile {
         self.buffer.pass(done);
         self.counted(count);
         self.chosen()?;
-        match stop {
-            Stop::Damaged(what) => Err(self.damaged(what)),
-            Stop::Need(_) | Stop::Full => Ok(()),
-        }
+        self.needed = match stop {
+            Stop::Damaged(what) => return Err(self.damaged(what)),
+            Stop::Need(bytes) => bytes,
+            Stop::Full => 0,
+        };
+        Ok(())
     }
 
     /// After the last piece.

@@ -97,6 +97,8 @@ pub struct CaptureFile {
     warned: Vec<u32>,
     /// The beginning of a record of which the stream, read apart, has not brought the rest yet.
     left: Vec<u8>,
+    /// Bytes that it needs at once.
+    needed: usize,
     /// The file itself, where it is a regular one.
     regular: Option<Arc<File>>,
     compressed: bool,
@@ -155,6 +157,7 @@ impl CaptureFile {
             chooser: None,
             warned: Vec::new(),
             left: Vec::new(),
+            needed: 0,
             regular: None,
             compressed,
         })
