@@ -118,10 +118,13 @@ mod tests {
             .chain([Letter::MultiFlag, Letter::Partial, Letter::Corrupt]);
         assert_eq!(text(&words), "");
         push(&mut words, FLIP);
+        let mut others = words;
         for (position, letter) in all.enumerate() {
             push(&mut words, letter.code(position % 2 == 1));
+            push(&mut others, letter.code(position % 2 == 0));
         }
         assert_eq!(text(&words), "^ShAdFrGtWiQxC");
+        assert_eq!(text(&others), "^sHaDfRgTwIqXc");
     }
 
     #[test]

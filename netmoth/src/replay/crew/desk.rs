@@ -54,7 +54,7 @@ impl Shared {
         (self.desk.lock().unwrap_or_else(PoisonError::into_inner).clock.latest(), self.intake.turns())
     }
 
-    /// Reads a piece, if nobody else does.
+    /// See [`Intake::take`].
     pub(super) fn read(&self, piece: &mut Piece) -> Wish<'_> {
         self.intake.take(piece)
     }

@@ -39,7 +39,7 @@ pub(super) enum Wish<'a> {
     /// Here it is. Where the next one may be long in coming, nobody reads on until the guard is let go: what is wrong with this
     /// one is told before.
     Granted(Taken, Option<Guard<'a>>),
-    /// Another worker reads.
+    /// Another worker reads, or is about to.
     Busy,
     /// There is nothing to read.
     Nothing,
@@ -57,7 +57,7 @@ impl Intake {
         reading.file
     }
 
-    /// Reads the next piece unless another worker does.
+    /// Reads the next piece: of a regular file beside others that read theirs, of anything else unless another worker reads.
     pub(super) fn take(&self, piece: &mut Piece) -> Wish<'_> {
         let mut reading = match self.reading.try_lock() {
             Ok(reading) => reading,
